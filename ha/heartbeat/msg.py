@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What heartbeat says to the modules of its node: who is there, and what came for them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import ha.machine
+
+
+class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"heartbeat.{name}"):
+    """Base of heartbeat's messages."""
+
+
+class Transmit(Message, frozen=True, kw_only=True):
+    """From a module's shell: carry `body` to `to_module` on `to_node`, or on every node when that is None.
+
+    Delivery is reliable and in the sender's order while both heartbeat workers live. `body` is an encoded message.
+    """
+
+    to_node: str | None
+    to_module: str
+    body: bytes
+
+
+class Deliver(Message, frozen=True, kw_only=True):
+    """To a module's shell: `from_module` on `from_node` sent this. Authenticated by the cluster's keys."""
+
+    from_node: str
+    from_module: str
+    body: bytes
+
+
+NodeState = Literal["init", "up", "active", "dead", "left"]
+
+
+class NodeStatus(Message, frozen=True, kw_only=True):
+    """To ccm (and programs that ask): a node's state has changed, or is as follows after Connected.
+
+    `left` is a signed clean leave, `dead` is silence for deadtime. `generation` grows with each start of the node's
+    heartbeat; `boot_id` changes with each boot of its machine only. `evidence` says in words what was seen: which
+    link, the last packet, how late we were ourselves.
+    """
+
+    node: str
+    state: NodeState
+    generation: int = 0
+    boot_id: str = ""
+    evidence: str = ""
+
+
+class LinkStatus(Message, frozen=True, kw_only=True):
+    """A link to a node has come up or gone silent."""
+
+    node: str
+    link: str
+    up: bool
+
+
+class ModuleStatus(Message, frozen=True, kw_only=True):
+    """To the same module on every node: the module's worker on `node` signed on (after a restart too) or hung up.
+
+    Nothing said before a sign-on counts for the new worker.
+    """
+
+    node: str
+    module: str
+    up: bool
+
+
+class GetNodes(Message, frozen=True, kw_only=True):
+    """From a program: answer with Nodes."""
+
+
+class NodeLine(ha.machine.Message, frozen=True, kw_only=True, tag="heartbeat.NodeLine"):
+    node: str
+    kind: Literal["normal", "ping"]
+    state: NodeState
+    links: dict[str, bool]
+
+
+class Nodes(Message, frozen=True, kw_only=True):
+    nodes: list[NodeLine]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What rmd, the root supervisor, is asked by the crmd and by programs, beside supervisorctl."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import ha.machine
+
+
+class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"rmd.{name}"):
+    """Base of rmd's messages."""
+
+
+class StartWorker(Message, frozen=True, kw_only=True):
+    """From the crmd on becoming DC: `pengine` or `tengine` shall run. Repeatable."""
+
+    worker: str
+
+
+class StopWorker(Message, frozen=True, kw_only=True):
+    """From the crmd on ceasing to be DC. Repeatable."""
+
+    worker: str
+
+
+class GetWorkers(Message, frozen=True, kw_only=True):
+    """Answered by Workers."""
+
+
+class WorkerLine(ha.machine.Message, frozen=True, kw_only=True, tag="rmd.WorkerLine"):
+    worker: str
+    pid: int
+    state: str
+    restarts: int
+    ready_ms: int
+
+
+class Workers(Message, frozen=True, kw_only=True):
+    workers: list[WorkerLine]
+
+
+class LeaveCluster(Message, frozen=True, kw_only=True):
+    """To the crmd when the node is to stop in good order: stop resources, leave, then answer LeftCluster."""
+
+
+class LeftCluster(Message, frozen=True, kw_only=True):
+    """From the crmd: nothing of the cluster's runs here any more; the workers may end."""
+
+
+class ResetNode(Message, frozen=True, kw_only=True):
+    """From a worker whose duty cannot be done safely: reset this machine as configured. There is no answer."""
+
+    reason: str
+    how: Literal["watchdog", "sysrq", "reboot"] = "watchdog"

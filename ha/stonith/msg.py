@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What stonithd is asked to shoot, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+import ha.machine
+from ha.ccm.msg import ViewId
+
+
+class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"stonith.{name}"):
+    """Base of stonithd's messages."""
+
+
+FenceAction = Literal["on", "off", "reboot"]
+
+
+class FenceNode(Message, frozen=True, kw_only=True):
+    """From the DC's crmd, or a program: fence `target`. Answered by Fenced, once, whatever happens.
+
+    Equal requests under way are merged. A request of an older view than the newest known is refused (P2).
+    """
+
+    request_id: str
+    target: str
+    action: FenceAction
+    timeout_ms: int
+    delay_ms: int = 0
+    view: ViewId | None = None
+
+
+class Fenced(Message, frozen=True, kw_only=True):
+    """To the asker, and to every connected crmd when `ok`: the confirmed fate of the target.
+
+    `ok` is said only after the device confirmed. `at_s` is Unix time; `exec_ms` the fence agent's own time.
+    """
+
+    request_id: str
+    target: str
+    action: FenceAction
+    ok: bool
+    device: str = ""
+    executor: str = ""
+    reason: str = ""
+    at_s: int = 0
+    exec_ms: int = 0
+
+
+class ConfirmFenced(Message, frozen=True, kw_only=True):
+    """From a program: a person vouches that `target` is down (stonith_admin --confirm). Answered by Fenced."""
+
+    request_id: str
+    target: str
+
+
+class ListDevices(Message, frozen=True, kw_only=True):
+    """From a program: devices that can fence `target`, all of them when "". Answered by Devices."""
+
+    request_id: str
+    target: str = ""
+
+
+class Devices(Message, frozen=True, kw_only=True):
+    request_id: str
+    devices: list[str]
+
+
+class GetFenceHistory(Message, frozen=True, kw_only=True):
+    request_id: str
+    target: str = ""
+
+
+class FenceEvent(msgspec.Struct, frozen=True):
+    target: str
+    action: FenceAction
+    client: str
+    origin: str
+    device: str
+    executor: str
+    state: Literal["pending", "success", "failed"]
+    at_s: int
+    reason: str = ""
+
+
+class FenceHistory(Message, frozen=True, kw_only=True):
+    request_id: str
+    events: list[FenceEvent]
