@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_NODE_NAME_LENGTH = 100  # heartbeat's own limit
-# A unix socket's path must fit sun_path (108 bytes with the NUL); the longest name below is 24 characters.
-MAX_ROOT_LENGTH = 60
+# A unix socket's path must fit sun_path (108 bytes with the NUL, unix(7)); the longest name below the root is
+# /run/heartbeat/.heartbeat.sock.4194304 with 38.
+MAX_ROOT_LENGTH = 64
 
 
 class RootError(ValueError):

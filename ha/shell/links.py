@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Links over unix sockets: this worker dials some workers, listens for others and for programs.
+
+A link is a stream with a queue of what could not be sent yet. The switchboard keeps one link per worker and one per
+program, redials for ever, and tells the loop what happened through four calls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ha.ipc import codec, credentials
+from ha.ipc.frames import HEADER, FrameError, FrameReader, frame
+from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
+from ha.ipc.limits import (
+    HELLO_TIMEOUT_MS,
+    MAX_FRAME_BYTES,
+    MAX_HELLO_BYTES,
+    MAX_LINKS,
+    MAX_PROGRAM_FRAME_BYTES,
+    MAX_PROGRAM_LINKS,
+    MAX_PROGRAM_QUEUED_BYTES,
+    MAX_QUEUED_BYTES,
+    READ_BYTES,
+)
+from ha.ipc.links import DIALS, PROGRAMS_MAY_DIAL, allowed
+from ha.machine import Client, Instant, Level, Local, Message
+from ha.root import Root
+
+REDIAL_MS = 10
+"""A worker that is not there is dialled again this soon: rmd has it back in about that time."""
+
+REDIAL_REFUSED_MS = 1_000
+"""One that refused this worker is given time to be replaced by a version that does not."""
+
+
+class Host(Protocol):
+    """What the switchboard needs of the loop."""
+
+    node: str
+
+    def now(self) -> Instant: ...
+    def watch(self, fd: int, on_readable: Callable[[], None]) -> None: ...
+    def watch_writable(self, fd: int, on_writable: Callable[[], None] | None) -> None: ...
+    def unwatch(self, fd: int) -> None: ...
+    def call_at(self, deadline: Instant, call: Callable[[], None]) -> None: ...
+    def note(self, level: Level, text: str) -> None: ...
+    def linked(self, peer: Local) -> None: ...
+    def unlinked(self, peer: Local | Client) -> None: ...
+    def heard(self, peer: Local | Client, message: Message) -> None: ...
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """Frames not sent yet, and how many bytes they are."""
+
+    frames: deque[bytes]
+    size: int = 0
+
+
+class Link:
+    """One stream. `peer` is None until the hello is done."""
+
+    def __init__(self, board: Switchboard, stream: socket.socket, *, limit: int, max_queued: int) -> None:
+        self.board = board
+        self.stream = stream
+        self.peer: Local | Client | None = None
+        self.dialled = ""
+        self.redial_ms = REDIAL_MS
+        self.max_queued = max_queued
+        self.reader = FrameReader(limit)
+        self.closed = False
+        self._out: deque[memoryview] = deque()
+        self._out_bytes = 0
+        board.host.watch(stream.fileno(), self._readable)
+
+    @property
+    def name(self) -> str:
+        match self.peer:
+            case Local(module):
+                return module
+            case Client(program, serial):
+                return f"{program}#{serial}"
+        return self.dialled or "a stranger"
+
+    def send(self, message: Message) -> None:
+        body = codec.encode(message)
+        if isinstance(self.peer, Client) and len(body) > MAX_FRAME_BYTES:
+            self.close(f"an answer of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
+            return
+        self.send_frame(frame(body, MAX_FRAME_BYTES))
+
+    def send_frame(self, data: bytes) -> None:
+        if self.closed:
+            return
+        if self._out_bytes + len(data) > self.max_queued:
+            self.close(f"it does not read: {self._out_bytes} bytes wait for it")
+            return
+        self._out.append(memoryview(data))
+        self._out_bytes += len(data)
+        if len(self._out) == 1:
+            self._writable()
+
+    def close(self, reason: str = "") -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.board.host.unwatch(self.stream.fileno())
+        self.stream.close()
+        self._out.clear()
+        self.board.gone(self, reason)
+
+    def _writable(self) -> None:
+        try:
+            while self._out:
+                sent = self.stream.send(self._out[0], socket.MSG_NOSIGNAL)
+                self._out_bytes -= sent
+                if sent == len(self._out[0]):
+                    self._out.popleft()
+                else:
+                    self._out[0] = self._out[0][sent:]
+        except BlockingIOError:
+            self.board.host.watch_writable(self.stream.fileno(), self._writable)
+            return
+        except OSError as error:
+            self.close(os.strerror(error.errno or errno.EPIPE))
+            return
+        self.board.host.watch_writable(self.stream.fileno(), None)
+
+    def _readable(self) -> None:
+        try:
+            data = self.stream.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(os.strerror(error.errno or errno.ECONNRESET))
+            return
+        if not data:
+            self.close()
+            return
+        try:
+            for body in self.reader.feed(data):
+                self.board.arrived(self, codec.decode(body))
+                if self.closed:
+                    return
+        except (FrameError, codec.CodecError) as error:
+            self.board.host.note("warning", f"link to {self.name} closed: {error}")
+            self.close(str(error))
+
+
+class Switchboard:
+    """All links of one worker."""
+
+    def __init__(self, worker: str, incarnation: str, root: Root, host: Host) -> None:
+        self.worker = worker
+        self.incarnation = incarnation
+        self.root = root
+        self.host = host
+        self.workers: dict[str, Link] = {}
+        self.programs: dict[int, Link] = {}
+        self._strangers: set[Link] = set()
+        self._waiting: dict[str, Outgoing] = {name: Outgoing(deque()) for name in DIALS.get(worker, ())}
+        self._serial = 0
+        self._dropped: set[str] = set()
+        self._listener: socket.socket | None = None
+
+    # Opening and closing ---------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        self._listen()
+        for name in DIALS.get(self.worker, ()):
+            self._dial(name)
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self.host.unwatch(self._listener.fileno())
+            self._listener.close()
+            self.root.socket(self.worker).unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        if self.worker not in PROGRAMS_MAY_DIAL and not any(self.worker in heard for heard in DIALS.values()):
+            return
+        path = self.root.socket(self.worker)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        listener.bind(str(temporary))
+        # Whoever may connect at all is judged by the credentials the kernel gives.
+        os.chmod(temporary, 0o666)
+        listener.listen(MAX_LINKS)
+        # A dead predecessor's socket is replaced in one step: diallers find the old one or the new one.
+        os.replace(temporary, path)
+        self._listener = listener
+        self.host.watch(listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            stream, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        stream.setblocking(False)
+        if len(self._strangers) + len(self.programs) + len(self.workers) >= MAX_LINKS:
+            self.host.note("warning", f"more than {MAX_LINKS} links: a new one is refused")
+            stream.close()
+            return
+        link = Link(self, stream, limit=MAX_HELLO_BYTES, max_queued=MAX_QUEUED_BYTES)
+        self._strangers.add(link)
+        self.host.call_at(self.host.now() + HELLO_TIMEOUT_MS, lambda: self._expect_hello(link))
+
+    def _expect_hello(self, link: Link) -> None:
+        if link in self._strangers:
+            link.close("it said no Hello")
+
+    def _dial(self, name: str) -> None:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            stream.connect(str(self.root.socket(name)))
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError, PermissionError):
+            stream.close()
+            self.host.call_at(self.host.now() + REDIAL_MS, lambda: self._dial(name))
+            return
+        link = Link(self, stream, limit=MAX_FRAME_BYTES, max_queued=MAX_QUEUED_BYTES)
+        link.dialled = name
+        self._strangers.add(link)
+        link.send(Hello(protocol=PROTOCOL, kind="worker", name=self.worker, incarnation=self.incarnation))
+
+    # What arrives ----------------------------------------------------------------------------------------------------
+
+    def arrived(self, link: Link, message: Message) -> None:
+        if link.peer is not None:
+            self.host.heard(link.peer, message)
+        elif link.dialled:
+            self._welcomed(link, message)
+        else:
+            self._introduced(link, message)
+
+    def _welcomed(self, link: Link, message: Message) -> None:
+        if not isinstance(message, Welcome):
+            reason = message.reason if isinstance(message, Refused) else f"said {type(message).__name__}, not Welcome"
+            self.host.note("error", f"{link.dialled} does not let {self.worker} in: {reason}")
+            link.redial_ms = REDIAL_REFUSED_MS
+            link.close(reason)
+            return
+        self._become_worker(link, link.dialled)
+
+    def _introduced(self, link: Link, message: Message) -> None:
+        refusal = self._refusal(link, message)
+        if refusal:
+            self.host.note("warning", f"a link is refused: {refusal}")
+            link.send(Refused(reason=refusal))
+            link.close(refusal)
+            return
+        assert isinstance(message, Hello)
+        link.send(Welcome(protocol=PROTOCOL, name=self.worker, node=self.host.node, incarnation=self.incarnation))
+        if message.kind == "worker":
+            link.reader.limit = MAX_FRAME_BYTES
+            self._become_worker(link, message.name)
+        else:
+            link.reader.limit = MAX_FRAME_BYTES if self.worker == "cib" else MAX_PROGRAM_FRAME_BYTES
+            link.max_queued = MAX_PROGRAM_QUEUED_BYTES
+            self._become_program(link, message.name)
+
+    def _refusal(self, link: Link, message: Message) -> str:
+        if not isinstance(message, Hello):
+            return f"it began with {type(message).__name__}, not Hello"
+        peer = credentials.peer_of(link.stream)
+        if message.protocol != PROTOCOL:
+            return f"{message.name} speaks protocol {message.protocol}, this is {PROTOCOL}: restart the older one"
+        if not 0 < len(message.name) <= 64 or not message.name.isprintable():
+            return "its name is empty, overlong or unprintable"
+        if message.kind == "worker":
+            if not credentials.trusted_as_worker(peer):
+                return f"uid {peer.uid} may not be a worker"
+            if not allowed(message.name, self.worker):
+                return f"{message.name} may not link to {self.worker}"
+            return ""
+        if self.worker not in PROGRAMS_MAY_DIAL:
+            return f"{self.worker} does not answer programs"
+        if not credentials.trusted_as_program(peer):
+            return f"uid {peer.uid} is neither root nor in group {credentials.CLUSTER_GROUP}"
+        if len(self.programs) >= MAX_PROGRAM_LINKS:
+            return f"{MAX_PROGRAM_LINKS} programs are connected already; try again"
+        return ""
+
+    def _become_worker(self, link: Link, name: str) -> None:
+        self._strangers.discard(link)
+        former = self.workers.get(name)
+        if former is not None:
+            former.close("replaced by a new link")
+        link.peer = Local(name)
+        self.workers[name] = link
+        self._dropped.discard(name)
+        waiting = self._waiting.pop(name, None)
+        self.host.linked(link.peer)
+        if waiting is not None:
+            for data in waiting.frames:
+                link.send_frame(data)
+
+    def _become_program(self, link: Link, name: str) -> None:
+        self._strangers.discard(link)
+        self._serial += 1
+        peer = credentials.peer_of(link.stream)
+        link.peer = Client(name, self._serial, peer.uid, peer.gid, peer.pid)
+        self.programs[self._serial] = link
+
+    def gone(self, link: Link, reason: str) -> None:
+        """Called by a link that has closed."""
+        self._strangers.discard(link)
+        match link.peer:
+            case Local(name):
+                if self.workers.get(name) is link:
+                    del self.workers[name]
+                self.host.unlinked(link.peer)
+            case Client(serial=serial):
+                del self.programs[serial]
+                if reason:
+                    self.host.note("info", f"link to {link.name} closed: {reason}")
+                self.host.unlinked(link.peer)
+        if link.dialled and self.workers.get(link.dialled) is None:
+            self.host.call_at(self.host.now() + link.redial_ms, lambda: self._dial(link.dialled))
+
+    # What is sent ----------------------------------------------------------------------------------------------------
+
+    def to_worker(self, name: str, message: Message) -> None:
+        """Send, or keep for when the link stands; beyond the limit the newest are dropped and that is noted once."""
+        link = self.workers.get(name)
+        if link is not None:
+            link.send(message)
+            return
+        assert allowed(self.worker, name) or allowed(name, self.worker), f"{self.worker} may not speak to {name}"
+        data = frame(codec.encode(message), MAX_FRAME_BYTES)
+        waiting = self._waiting.setdefault(name, Outgoing(deque()))
+        if waiting.size + len(data) + HEADER.size > MAX_QUEUED_BYTES:
+            if name not in self._dropped:
+                self._dropped.add(name)
+                self.host.note("warning", f"{name} is away and {waiting.size} bytes wait for it: messages are dropped")
+            return
+        waiting.frames.append(data)
+        waiting.size += len(data)
+
+    def to_program(self, client: Client, message: Message) -> None:
+        link = self.programs.get(client.serial)
+        if link is not None:
+            link.send(message)
