@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,3 +111,11 @@ class Root:
         if not name or len(name) > MAX_NODE_NAME_LENGTH or any(c.isspace() for c in name):
             raise RootError(f"{nodeinfo}: {name!r} is no node name (1 to {MAX_NODE_NAME_LENGTH} characters, no blanks)")
         return name.lower()
+
+
+def shipped(name: str) -> Path:
+    """A folder that comes with the program (`supervisor.d`, `resource.d`), in a source tree or an installation."""
+    beside_package = Path(__file__).resolve().parent.parent / name
+    if beside_package.is_dir():
+        return beside_package
+    return Path(sys.prefix) / "share" / "ha" / name

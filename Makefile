@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make demo   a three-node cluster on this machine, without root
+# make test   everything that proves the program, in about ten minutes
+# make help   the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SEEDS ?= 1000
+CASES ?= ../shared/conformance
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test sim bench conformance chaos install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(READY) ## make .venv with every command in .venv/bin
+
+$(READY): pyproject.toml .ci/setup
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh .ci/setup
+	@touch $@
+
+demo: setup ## run three nodes, a web page that survives the loss of its node
+	@$(BIN)/ha playground demo
+
+check: setup ## the fast loop: style, types, layers, unit tests, scenarios (under two minutes)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/architecture tests/unit tests/scenarios
+
+test: setup ## all tests, with a swarm of 200 seeds
+	$(BIN)/python -m pytest tests/architecture tests/unit tests/property tests/scenarios tests/conformance
+	$(BIN)/python -m pytest tests/sim tests/real
+
+sim: setup ## a swarm of simulated clusters: make sim SEEDS=5000
+	$(BIN)/python -m ha.sim swarm --seeds 1..$(SEEDS) --jobs 2
+
+bench: setup ## print the figures of tests/bench
+	$(BIN)/python -m tests.bench
+
+conformance: setup ## the scheduler against Pacemaker's cases: make conformance CASES=DIR
+	$(BIN)/python -m tests.conformance.run $(CASES)
+
+chaos: setup ## kill, freeze and cut a playground cluster for a while
+	$(BIN)/python -m tests.real.chaos
+
+install: ## on a real node, as root: program to PREFIX/lib/ha, commands to PREFIX/sbin, unit, script, agents, stanzas
+	@PYTHON='$(PYTHON)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh init/install
+
+clean: ## forget the virtual environment and what the tools cached
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
