@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The runner: starts one agent, bounds its time and its output, writes how it ended. It lives for one job.
+
+It is forked by the fork server and never returns from `run`. It ignores the polite signals: only SIGKILL ends it, and
+then whoever finds its claim without a result kills the agent's group.
+
+What an agent leaves behind in the background belongs to the resource and is let alone, unless the agent timed out.
+Such a process may hold the agent's standard output open: the job ends with the agent, not with its pipes.
+
+Source for the agent's surroundings: OCF Resource Agent API 1.1; Pacemaker's executor as measured (agents.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import setproctitle
+
+from ha.runner.model import End, Fate, Holder, Job
+from ha.runner.spool import Spool
+
+READ_BYTES = 65_536
+MAX_LAST_READS = 16
+"""Reads of what is left in a pipe after the agent's end; a background child may go on writing for ever."""
+KILL_WAIT_MS = 1_000
+"""How long a killed agent may take to disappear before the end is reported without it (uninterruptible sleep)."""
+NOT_EXECUTED_EXIT = 127
+
+
+@dataclass(slots=True)
+class Capture:
+    """Bounded output: the first `limit` bytes, or the last when `keep_end`."""
+
+    limit: int
+    keep_end: bool
+    kept: bytearray = field(default_factory=bytearray)
+    dropped_bytes: int = 0
+
+    def add(self, data: bytes) -> None:
+        self.kept += data
+        excess = len(self.kept) - self.limit
+        if excess > 0:
+            self.dropped_bytes += excess
+            if self.keep_end:
+                del self.kept[:excess]
+            else:
+                del self.kept[self.limit :]
+        assert len(self.kept) <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A started agent, and our ends of its pipes."""
+
+    pid: int
+    pidfd: int
+    stdout: int
+    stderr: int
+    go: int  # the agent is held before its exec until a byte is written here
+    failure: int  # carries the errno of a failed exec, or closes empty
+
+
+def boottime_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def start_ticks(pid: int) -> int | None:
+    """The start time of a process in clock ticks since boot (proc(5)); None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            # The second field, the command in parentheses, may itself hold blanks and parentheses.
+            return int(stream.read().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def run(spool: Spool, job_id: str) -> NoReturn:
+    """Be the runner of `job_id`, in a process forked for it. Exit codes tell tests only; the spool tells the worker."""
+    os.setsid()
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(name, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    own_ticks = start_ticks(os.getpid())
+    assert own_ticks is not None
+    if not spool.claim(job_id, Holder(os.getpid(), own_ticks)):
+        os._exit(1)
+    job = spool.read_job(job_id)
+    setproctitle.setproctitle(job.title or f"ha-runner {job.id}")
+    spool.write_result(job_id, call(spool, job))
+    os._exit(0)
+
+
+def call(spool: Spool, job: Job) -> End:
+    """Run the agent to its end."""
+    started_ms = boottime_ms()
+    try:
+        child = _start(job)
+    except OSError as error:
+        return End(fate="not started", code=error.errno or errno.EIO, started_ms=started_ms)
+    ticks = start_ticks(child.pid)
+    assert ticks is not None  # not reaped yet, so at least a zombie
+    spool.write_agent(job.id, Holder(child.pid, ticks))
+    # Only now may it run: were we killed earlier, nobody would know whom to kill. Then it reads the end of the pipe.
+    os.write(child.go, b"g")
+    stdout = Capture(job.max_stdout_bytes, keep_end=False)
+    stderr = Capture(job.max_stderr_bytes, keep_end=True)
+    timed_out = not _attend(child, job, stdout, stderr)
+    fate, code = _reap(child, timed_out)
+    return End(
+        fate=fate,
+        code=code,
+        stdout=bytes(stdout.kept),
+        stderr=bytes(stderr.kept),
+        dropped_bytes=stdout.dropped_bytes + stderr.dropped_bytes,
+        started_ms=started_ms,
+        exec_ms=boottime_ms() - started_ms,
+    )
+
+
+def _start(job: Job) -> Child:
+    """Fork and exec the agent: own process group, the given input, pipes for output. Raises OSError when fork fails."""
+    stdin = _input(job.stdin)
+    stdout, stdout_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    stderr, stderr_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    go_end, go = os.pipe2(os.O_CLOEXEC)
+    failure, failure_end = os.pipe2(os.O_CLOEXEC)
+    for writable in (stdout_end, stderr_end):
+        os.set_blocking(writable, True)  # the agent's own ends block as usual
+    pid = os.fork()
+    if pid == 0:
+        os.close(go)
+        _become_agent(job, stdin, stdout_end, stderr_end, go_end, failure_end)
+    # Both sides set the group, so that it stands whoever runs first. It fails after the child's exec: then it stands.
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(pid, pid)
+    for used in (stdin, stdout_end, stderr_end, go_end, failure_end):
+        os.close(used)
+    return Child(pid, os.pidfd_open(pid), stdout, stderr, go, failure)
+
+
+def _input(data: bytes) -> int:
+    """A descriptor that reads `data` and then its end, without anyone having to feed a pipe."""
+    if not data:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("agent-stdin", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _become_agent(job: Job, stdin: int, stdout: int, stderr: int, go: int, failure: int) -> NoReturn:
+    """In the forked child. Nothing may escape from here: two runners of one job would be the worst of bugs."""
+    try:
+        os.setpgid(0, 0)
+        for target, source in enumerate((stdin, stdout, stderr)):
+            os.dup2(source, target)
+        # Python ignores SIGPIPE and SIGXFSZ, and exec would hand that down: shells then never learn of a closed pipe.
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(name, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        os.umask(0o022)
+        os.chdir("/")
+        if os.read(go, 1):
+            os.execve(job.argv[0], list(job.argv), dict(job.environment))
+    except OSError as error:
+        os.write(failure, str(error.errno).encode("ascii"))
+    except ValueError:
+        os.write(failure, str(errno.EINVAL).encode("ascii"))  # a NUL in an argument or in the environment
+    finally:
+        os._exit(NOT_EXECUTED_EXIT)
+
+
+def _attend(child: Child, job: Job, stdout: Capture, stderr: Capture) -> bool:
+    """Read what the agent says until it ends; False when it had to be killed for its time."""
+    if _watch(child, job.timeout_ms, stdout, stderr):
+        return True
+    if job.term_grace_ms > 0:
+        kill_group(child.pid, signal.SIGTERM)
+        _watch(child, job.term_grace_ms, stdout, stderr)
+    kill_group(child.pid, signal.SIGKILL)
+    _watch(child, KILL_WAIT_MS, stdout, stderr)
+    return False
+
+
+def _watch(child: Child, limit_ms: int, stdout: Capture, stderr: Capture) -> bool:
+    """Gather output for at most `limit_ms`; True once the agent has ended."""
+    deadline_ms = boottime_ms() + limit_ms
+    captures = {child.stdout: stdout, child.stderr: stderr}
+    poll = select.poll()
+    poll.register(child.pidfd, select.POLLIN)
+    for descriptor in captures:
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        left_ms = deadline_ms - boottime_ms()
+        if left_ms <= 0:
+            return False
+        ready = dict(poll.poll(left_ms))
+        for descriptor in sorted(captures.keys() & ready.keys()):
+            if not _read_once(descriptor, captures[descriptor]):
+                poll.unregister(descriptor)
+                del captures[descriptor]
+        if child.pidfd in ready:
+            for descriptor, capture in sorted(captures.items()):
+                _read_rest(descriptor, capture)
+            return True
+
+
+def _read_once(descriptor: int, capture: Capture) -> bool:
+    """False at the end of the pipe."""
+    try:
+        data = os.read(descriptor, READ_BYTES)
+    except BlockingIOError:
+        return True
+    capture.add(data)
+    return bool(data)
+
+
+def _read_rest(descriptor: int, capture: Capture) -> None:
+    for _ in range(MAX_LAST_READS):
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            return
+        capture.add(data)
+
+
+def _reap(child: Child, timed_out: bool) -> tuple[Fate, int]:
+    pid, status = os.waitpid(child.pid, os.WNOHANG)
+    failure = os.read(child.failure, 16) if pid else b""
+    if failure:
+        return "not started", int(failure)
+    if timed_out:
+        return "timeout", 0
+    assert pid == child.pid
+    if os.WIFSIGNALED(status):
+        return "signalled", os.WTERMSIG(status)
+    return "exited", os.WEXITSTATUS(status)
+
+
+def kill_group(group: int, signum: int) -> None:
+    """Signal a process group; that it is gone already is what was wanted."""
+    assert group > 1
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signum)
