@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Virtual time: what happens next, in one total order of (time, serial).
+
+Nothing else in the simulator orders events, so two runs that make the same decisions make them in the same order.
+Times are microseconds since the world began: finer than an Instant, so that cause and effect within one millisecond
+still have an order of their own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+MS = 1_000
+"""Microseconds in a millisecond."""
+SECOND = 1_000_000
+
+Action = Callable[[], None]
+
+
+class Ticket:
+    """One appointment. Cancelled ones stay in the heap until their time, with nothing to do."""
+
+    __slots__ = ("action", "at_us", "serial")
+
+    def __init__(self, at_us: int, serial: int, action: Action) -> None:
+        self.at_us = at_us
+        self.serial = serial
+        self.action: Action | None = action
+
+    def __lt__(self, other: Ticket) -> bool:
+        if self.at_us != other.at_us:
+            return self.at_us < other.at_us
+        return self.serial < other.serial
+
+    def cancel(self) -> None:
+        self.action = None
+
+
+class Agenda:
+    """The event queue. `now_us` moves only in `advance`."""
+
+    def __init__(self) -> None:
+        self.now_us = 0
+        self._heap: list[Ticket] = []
+        self._serial = 0
+
+    def at(self, at_us: int, action: Action) -> Ticket:
+        assert at_us >= self.now_us, f"appointment in the past: {at_us} < {self.now_us}"
+        self._serial += 1
+        ticket = Ticket(at_us, self._serial, action)
+        heapq.heappush(self._heap, ticket)
+        return ticket
+
+    def after(self, delay_us: int, action: Action) -> Ticket:
+        return self.at(self.now_us + delay_us, action)
+
+    def next_at_us(self) -> int | None:
+        """When the next appointment is due; None when there is none."""
+        while self._heap and self._heap[0].action is None:
+            heapq.heappop(self._heap)
+        return self._heap[0].at_us if self._heap else None
+
+    def advance(self, limit_us: int) -> bool:
+        """Do the next thing due until `limit_us`, or move there. True when something was done."""
+        due = self.next_at_us()
+        if due is None or due > limit_us:
+            assert limit_us >= self.now_us, limit_us
+            self.now_us = limit_us
+            return False
+        ticket = heapq.heappop(self._heap)
+        assert ticket.action is not None
+        assert ticket.at_us >= self.now_us, "time went back"
+        self.now_us = ticket.at_us
+        ticket.action()
+        return True

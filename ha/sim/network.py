@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Twin of the media between heartbeat workers: delay, jitter, loss, duplication, reordering, cuts in one direction.
+
+Every node has one interface on every medium. A Wire without a peer reaches all others that listen on the medium; one
+with a peer reaches the node whose address it is (`ADDRESS:PORT`, the address alone counts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ha.machine import Packet, Received, Wire
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from ha.sim.node import Node
+    from ha.sim.world import World
+
+MAX_PACKET_BYTES = 65_507
+"""The payload of a UDP datagram over IPv4; a longer one is a bug of the sender."""
+
+PORT = 694
+
+
+@dataclass
+class Weather:
+    """How the network behaves while nothing is cut. Shares are probabilities per packet."""
+
+    delay_us: int = 300
+    jitter_us: int = 0
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    reordering_us: int = 30_000
+
+
+class Network:
+    def __init__(self, world: World, chance: Random) -> None:
+        self.world = world
+        self.chance = chance
+        self.weather = Weather()
+        self.cuts: set[tuple[str, str, str]] = set()
+        """(from node, to node, medium or "" for all media): nothing passes."""
+        self.sent = 0
+        self.lost = 0
+
+    def cut(self, sender: str, receiver: str, medium: str = "") -> None:
+        self.cuts.add((sender, receiver, medium))
+
+    def heal(self, sender: str, receiver: str) -> None:
+        self.cuts = {cut for cut in self.cuts if cut[:2] != (sender, receiver)}
+
+    def heal_all(self) -> None:
+        self.cuts.clear()
+
+    def is_cut(self, sender: str, receiver: str, medium: str) -> bool:
+        return (sender, receiver, "") in self.cuts or (sender, receiver, medium) in self.cuts
+
+    def send(self, sender: Node, wire: Wire, data: bytes) -> None:
+        assert len(data) <= MAX_PACKET_BYTES, f"{sender.name} sends a packet of {len(data)} bytes"
+        self.world.digest(data)
+        for receiver in self._receivers(sender, wire):
+            self.sent += 1
+            if self.is_cut(sender.name, receiver.name, wire.medium) or self.chance.random() < self.weather.loss:
+                self.lost += 1
+                continue
+            self._carry(sender, receiver, wire.medium, data)
+            if self.weather.duplication and self.chance.random() < self.weather.duplication:
+                self._carry(sender, receiver, wire.medium, data)
+
+    def _receivers(self, sender: Node, wire: Wire) -> Iterable[Node]:
+        nodes = self.world.nodes.values()
+        if not wire.peer:
+            return [node for node in nodes if node is not sender]
+        address = wire.peer.rsplit(":", 1)[0]
+        return [node for node in nodes if node.address == address]
+
+    def _carry(self, sender: Node, receiver: Node, medium: str, data: bytes) -> None:
+        delay_us = self.weather.delay_us
+        if self.weather.jitter_us:
+            delay_us += self.chance.randrange(self.weather.jitter_us)
+        if self.weather.reordering and self.chance.random() < self.weather.reordering:
+            delay_us += self.chance.randrange(self.weather.reordering_us)
+        source = Wire(medium, f"{sender.address}:{PORT}")
+        self.world.agenda.after(delay_us, lambda: self._arrive(receiver, source, data))
+
+    def _arrive(self, receiver: Node, source: Wire, data: bytes) -> None:
+        heartbeat = receiver.processes.get("heartbeat")
+        if heartbeat is not None:
+            heartbeat.post(Received(source, Packet(data=data)))
