@@ -22,7 +22,7 @@ SWITCH_MS = 150
 
 @dataclass
 class SwitchFault:
-    """"" as node matches every target; `count` None means for ever."""
+    """ "" as node matches every target; `count` None means for ever."""
 
     kind: Literal["fails", "hangs", "slow", "lies"]
     node: str = ""

@@ -177,4 +177,3 @@ class Supervisor:
         node = self.node
         if node.powered and node.boot == boot and name in self.wanted and name not in node.processes:
             node.spawn(name)
-

@@ -13,7 +13,7 @@ import pytest
 from ha.machine import Arm, Connected, Disarm, Execute, Lost, Note, Persist, Started
 from ha.sim.agents import AgentCall, AgentOutcome, Misbehaviour
 from ha.sim.world import World
-from tests.sim.toys import Pulse, Script, pulse, pulse_stack, script_stack, started
+from tests.sim.toys import Script, pulse, pulse_stack, script_stack, started
 
 
 def notes(world: World) -> list[str]:
@@ -245,5 +245,3 @@ def test_same_run_under_any_hash_seed() -> None:
         for hash_seed in ("0", "1", "4242")
     }
     assert prints == {f"{faulty_run(7)}\n"}
-
-
