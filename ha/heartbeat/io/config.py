@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading the configuration of a node from its root directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ha.heartbeat.model.authkeys import FORBIDDEN_MODE, MAX_AUTHKEYS_BYTES, AuthKeys, AuthKeysError
+from ha.heartbeat.model.authkeys import parse as parse_authkeys
+from ha.heartbeat.model.ha_cf import MAX_HA_CF_BYTES, HaCf, HaCfError
+from ha.heartbeat.model.ha_cf_parser import parse
+from ha.root import Root
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def load(root: Root) -> HaCf:
+    """The node's ha.cf. Raises HaCfError naming file and line, also when there is no such file."""
+    path = root.ha_cf
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_HA_CF_BYTES + 1)
+    except OSError as error:
+        raise HaCfError((f"{path}: {error.strerror}",)) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise HaCfError((f"{path}:{line}: not UTF-8",)) from error
+    return parse(text, str(path))
+
+
+def load_authkeys(root: Root) -> AuthKeys:
+    """The cluster's keys. Raises AuthKeysError, also when group or others may use the file."""
+    path = root.authkeys
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(MAX_AUTHKEYS_BYTES + 1)
+    except OSError as error:
+        raise AuthKeysError(f"{path}: {error.strerror}") from error
+    if mode & FORBIDDEN_MODE:
+        raise AuthKeysError(f"{path}: mode {mode:04o} lets others at the keys: chmod 600 {path}")
+    try:
+        return parse_authkeys(data.decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise AuthKeysError(f"{path}: not UTF-8") from error
+
+
+def boot_id(root: Root) -> str:
+    """What changes with each boot of the node.
+
+    A node that lives below a root directory of its own may be "booted" without its machine: whoever powers it on
+    (the playground) writes a new one to run/heartbeat/boot_id. Otherwise it is the kernel's.
+    """
+    path = root.run_dir / "boot_id"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return BOOT_ID.read_text(encoding="ascii").strip()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""ha.cf: how the nodes of a cluster find, trust and miss each other.
+
+Syntax and meaning are Heartbeat's. What is ours:
+
+* Where the file is silent on timing, the defaults of `PROFILES` hold; `profile fast` chooses the second set. An
+  explicit value always wins, wherever it stands.
+* initdead ends at once when every configured node has been heard.
+* Extra directives: `profile default|fast`, `bindaddr ADDRESS[:PORT]` (where the media below it listen and send from),
+  `fragment_size BYTES` (how much of a large message travels in one packet), and `PORT` after the address of a ucast
+  line as `ADDRESS:PORT`.
+
+A directive that is understood but not acted on is named in `HaCf.warnings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ha.heartbeat.model.medium import Medium
+from ha.heartbeat.model.wire import Framing
+
+MAX_NODES = 100  # as in Heartbeat 3.0.6
+MAX_MEDIA = 64  # as in Heartbeat 3.0.6
+MAX_NAME_LENGTH = 100  # as in Heartbeat 3.0.6
+MAX_HA_CF_BYTES = 1024 * 1024
+DEFAULT_PORT = 694  # ha-cluster/udp, registered with IANA
+
+Autojoin: TypeAlias = Literal["none", "other", "any"]
+CrmMode: TypeAlias = Literal["off", "on", "respawn", "minimal", "manual", "ccm-only", "valgrind"]
+Profile: TypeAlias = Literal["default", "fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds: how often a node says it lives, and what silence means."""
+
+    keepalive_ms: int
+    warntime_ms: int
+    deadtime_ms: int
+    initdead_ms: int
+
+
+PROFILES: Mapping[Profile, Times] = {
+    "default": Times(keepalive_ms=200, warntime_ms=500, deadtime_ms=1000, initdead_ms=10_000),
+    "fast": Times(keepalive_ms=25, warntime_ms=75, deadtime_ms=150, initdead_ms=10_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAuth:
+    """Who may sign on as a client: any of these users, or of these groups. Names or numbers, as the file has them."""
+
+    uids: tuple[str, ...] = ()
+    gids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Respawn:
+    """A supervised child of the cluster manager; `failfast` reboots the node when it dies."""
+
+    user: str
+    command: tuple[str, ...]
+    failfast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HaCf:
+    """All of ha.cf, checked. Node names are in lower case, in the file's order."""
+
+    nodes: tuple[str, ...]
+    media: tuple[Medium, ...]
+    times: Times
+    profile: Profile = "default"
+    deadping_ms: int = 0
+    autojoin: Autojoin = "none"
+    framing: Framing = "netstring"
+    fragment_bytes: int = 0
+    udpport: int = DEFAULT_PORT
+    hopfudge: int = 1
+    max_rexmit_delay_ms: int = 250
+    realtime: bool = True
+    rtprio: int = 0
+    crm: CrmMode = "off"
+    cluster: str = "linux-ha"
+    watchdog: str = ""
+    log_badpack: bool = True
+    use_logd: bool = True
+    logfacility: str = ""
+    apiauth: Mapping[str, ApiAuth] = field(default_factory=dict)
+    respawn: tuple[Respawn, ...] = ()
+    ping: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def keepalive_ms(self) -> int:
+        return self.times.keepalive_ms
+
+    @property
+    def warntime_ms(self) -> int:
+        return self.times.warntime_ms
+
+    @property
+    def deadtime_ms(self) -> int:
+        return self.times.deadtime_ms
+
+    @property
+    def initdead_ms(self) -> int:
+        return self.times.initdead_ms
+
+
+class HaCfError(ValueError):
+    """The file cannot be used. `problems` lists every mistake as "FILE:LINE: TEXT"."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

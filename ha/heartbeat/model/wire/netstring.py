@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Netstring framing.
+
+    "###\\n"  { LENGTH ":" "(" TYPE ")" NAME "=" VALUE "," }*  "%%%\\n"  [ LENGTH ":" KEY " " DIGEST "," ]
+
+LENGTH counts the bytes of `(TYPE)NAME=VALUE`. The signature covers everything from the first "#" through the newline
+of "%%%\\n"; the trailer after it is absent between processes of one machine.
+"""
+
+from __future__ import annotations
+
+from ha.heartbeat.model.wire.fields import (
+    MAX_FIELDS,
+    MAX_NAME_LENGTH,
+    MAX_NESTING,
+    MAX_PACKET_BYTES,
+    Compressed,
+    Fields,
+    Value,
+    WireError,
+    decode_text,
+    encode_text,
+)
+
+START = b"###\n"
+END = b"%%%\n"
+MAX_LENGTH_DIGITS = 7  # of MAX_UNCOMPRESSED_BYTES
+
+STRING, BINARY, MESSAGE, LIST, COMPRESSED, UNCOMPRESSED = range(6)
+
+
+def encode(fields: Fields, depth: int = 0) -> bytes:
+    """The framed fields, from "###" to "%%%" and its newline. Raises WireError when they cannot be framed."""
+    if depth >= MAX_NESTING:
+        raise WireError(f"messages nested deeper than {MAX_NESTING}")
+    parts = [START]
+    for name, value in fields.items:
+        kind, data = _encode_value(value, depth)
+        record = b"(%d)%s=%s" % (kind, encode_text(name), data)
+        parts.append(b"%d:%s," % (len(record), record))
+    parts.append(END)
+    return b"".join(parts)
+
+
+def _encode_value(value: Value, depth: int) -> tuple[int, bytes]:
+    if isinstance(value, str):
+        return STRING, encode_text(value)
+    if isinstance(value, bytes):
+        return BINARY, value
+    if isinstance(value, Fields):
+        return MESSAGE, encode(value, depth + 1)
+    if isinstance(value, Compressed):
+        return COMPRESSED, value.data
+    encoded = [encode_text(item) for item in value]
+    return LIST, b"".join(b"%d:%s," % (len(item), item) for item in encoded)
+
+
+def decode(data: bytes) -> tuple[Fields, int]:
+    """The fields of a packet and the position after "%%%\\n". Raises WireError for anything malformed."""
+    if len(data) > MAX_PACKET_BYTES:
+        raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
+    return _decode_message(data, 0, 0)
+
+
+def _decode_message(data: bytes, position: int, depth: int) -> tuple[Fields, int]:
+    if depth >= MAX_NESTING:
+        raise WireError(f"messages nested deeper than {MAX_NESTING}")
+    if not data.startswith(START, position):
+        raise WireError("no message begins here")
+    position += len(START)
+    items: list[tuple[str, Value]] = []
+    while not data.startswith(END, position):
+        if len(items) >= MAX_FIELDS:
+            raise WireError(f"more than {MAX_FIELDS} fields")
+        start, stop = decode_length(data, position)
+        items.append(_decode_field(data, start, stop, depth))
+        position = stop + 1
+    return Fields(items), position + len(END)
+
+
+def decode_length(data: bytes, position: int) -> tuple[int, int]:
+    """Where the netstring at `position` begins and ends (its comma stands at the end)."""
+    colon = data.find(b":", position, position + MAX_LENGTH_DIGITS + 1)
+    digits = data[position:colon] if colon > 0 else b""
+    if not digits.isdigit():
+        raise WireError("a field without a length")
+    stop = colon + 1 + int(digits)
+    if data[stop : stop + 1] != b",":
+        raise WireError("a field that does not end where its length says")
+    return colon + 1, stop
+
+
+def _decode_field(data: bytes, start: int, stop: int, depth: int) -> tuple[str, Value]:
+    equals = data.find(b"=", start, min(stop, start + MAX_NAME_LENGTH + 4))
+    kind = data[start + 1 : start + 2]
+    if data[start : start + 1] != b"(" or data[start + 2 : start + 3] != b")" or equals <= start + 3:
+        raise WireError("a field that is not (TYPE)NAME=VALUE")
+    name, value = decode_text(data[start + 3 : equals]), data[equals + 1 : stop]
+    if kind == b"0":
+        return name, decode_text(value)
+    if kind == b"1":
+        return name, value
+    if kind in (b"2", b"5"):
+        nested, end = _decode_message(value, 0, depth + 1)
+        if end != len(value):
+            raise WireError("bytes after a nested message")
+        return name, nested
+    if kind == b"3":
+        return name, _decode_list(value)
+    if kind == b"4":
+        return name, Compressed(value)
+    raise WireError("a field of unknown type")
+
+
+def _decode_list(data: bytes) -> tuple[str, ...]:
+    items: list[str] = []
+    position = 0
+    while position < len(data):
+        if len(items) >= MAX_FIELDS:
+            raise WireError(f"a list of more than {MAX_FIELDS}")
+        start, stop = decode_length(data, position)
+        items.append(decode_text(data[start:stop]))
+        position = stop + 1
+    return tuple(items)

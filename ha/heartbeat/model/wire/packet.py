@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A packet is framing plus signature: `pack` what we send, `unpack` what arrives."""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+from typing import Literal, TypeAlias
+
+from ha.heartbeat.model.authkeys import AuthKeys
+from ha.heartbeat.model.wire import classic, netstring
+from ha.heartbeat.model.wire.fields import (
+    MAX_PACKET_BYTES,
+    MAX_UNCOMPRESSED_BYTES,
+    BadSignature,
+    Compressed,
+    Fields,
+    WireError,
+    decode_text,
+)
+
+Framing: TypeAlias = Literal["netstring", "classic"]
+FRAMINGS: tuple[Framing, ...] = ("netstring", "classic")
+
+ALGORITHM = "_compression_algorithm"
+PAYLOAD = "_compressed_payload"  # traditional compression: the whole message inside one field
+
+
+def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring") -> bytes:
+    """The signed packet. Raises WireError when the fields do not fit the framing or MAX_PACKET_BYTES."""
+    if framing == "netstring":
+        signed = netstring.encode(fields)
+        trailer = keys.sign(signed).encode()
+        packet = b"%s%d:%s," % (signed, len(trailer), trailer)
+    else:
+        lines = classic.encode_lines(fields)
+        packet = classic.frame(lines, keys.sign(lines))
+    if len(packet) > MAX_PACKET_BYTES:
+        raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
+    return packet
+
+
+def unpack(packet: bytes, keys: AuthKeys) -> Fields:
+    """The fields of an authentic packet in either framing.
+
+    Raises BadSignature when no key of ours vouches for it and WireError when it is malformed.
+    """
+    if packet.startswith(netstring.START):
+        fields, end = netstring.decode(packet)
+        start, stop = netstring.decode_length(packet, end)
+        if stop + 1 != len(packet):
+            raise WireError("bytes after the signature")
+        signed, signature = packet[:end], decode_text(packet[start:stop])
+    else:
+        fields, signed, signature = classic.decode(packet)
+    if not keys.verify(signed, signature):
+        raise BadSignature("no key of ours vouches for the packet")
+    return _open_compressed(fields)
+
+
+def encode_unsigned(fields: Fields, framing: Framing = "netstring") -> bytes:
+    """A message between processes of one machine: the kernel vouches for them."""
+    if framing == "netstring":
+        return netstring.encode(fields)
+    return classic.frame(classic.encode_lines(fields), "")
+
+
+def decode_unsigned(data: bytes) -> tuple[Fields, Framing]:
+    """A message of the same kind, and its framing, so that an answer can use it. Raises WireError."""
+    if data.startswith(netstring.START):
+        # Some senders end a local message with a NUL.
+        fields, end = netstring.decode(data)
+        if data[end:].strip(b"\0"):
+            raise WireError("bytes after the message")
+        return fields, "netstring"
+    fields, _, _ = classic.decode(data)
+    return fields, "classic"
+
+
+def _open_compressed(fields: Fields) -> Fields:
+    """Old senders compress a whole message, or single fields that hold a message; ours never do."""
+    if ALGORITHM not in fields:
+        return fields
+    algorithm = fields.text(ALGORITHM)
+    if PAYLOAD in fields:
+        return _decode_opened(_decompress(fields.binary(PAYLOAD), algorithm))
+    return Fields(
+        (name, _decode_opened(_decompress(value.data, algorithm)) if isinstance(value, Compressed) else value)
+        for name, value in fields.items
+    )
+
+
+def _decode_opened(data: bytes) -> Fields:
+    if len(data) > MAX_PACKET_BYTES:
+        raise WireError(f"a compressed message of more than {MAX_PACKET_BYTES} bytes")
+    return decode_unsigned(data)[0]
+
+
+def _decompress(data: bytes, algorithm: str) -> bytes:
+    try:
+        if algorithm == "zlib":
+            return zlib.decompressobj().decompress(data, MAX_UNCOMPRESSED_BYTES)
+        if algorithm == "bz2":
+            return bz2.BZ2Decompressor().decompress(data, MAX_UNCOMPRESSED_BYTES)
+    except (zlib.error, OSError, EOFError, ValueError) as error:
+        raise WireError("compressed data that cannot be opened") from error
+    raise WireError("an unknown compression")
