@@ -7,9 +7,12 @@ from typing import Literal
 
 import ha.machine
 
+BEATS_SOCKET = "apphbd-beats"
+"""Root.socket of this name takes Beat and Goodbye as datagrams; programs dial the stream socket `apphbd`."""
+
 
 class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"apphbd.{name}"):
-    """Base of apphbd's messages. Workers send Beat as datagrams to apphbd.sock; programs use a stream."""
+    """Base of apphbd's messages."""
 
 
 class Beat(Message, frozen=True, kw_only=True):
@@ -37,9 +40,9 @@ class Goodbye(Message, frozen=True, kw_only=True):
 
 class ClientEvent(Message, frozen=True, kw_only=True):
     """To rmd and subscribers. Names as in Heartbeat: HBWARN late, NOHB hung, HBAGAIN resumed, HUP connection lost,
-    HBUNREG goodbye."""
+    HBUNREG goodbye. HBREG, the first beat of a client, is our addition: it is what makes a worker ready."""
 
-    event: Literal["HBWARN", "NOHB", "HBAGAIN", "HUP", "HBUNREG"]
+    event: Literal["HBREG", "HBWARN", "NOHB", "HBAGAIN", "HUP", "HBUNREG"]
     module: str
     pid: int
     silent_ms: int
@@ -55,8 +58,30 @@ class ClientLine(ha.machine.Message, frozen=True, kw_only=True, tag="apphbd.Clie
     interval_ms: int
     deadline_ms: int
     silent_ms: int
-    state: Literal["well", "late", "hung"]
+    state: Literal["starting", "well", "late", "hung"]
 
 
 class Clients(Message, frozen=True, kw_only=True):
     clients: list[ClientLine]
+
+
+class Expect(Message, frozen=True, kw_only=True):
+    """From rmd: a worker was forked and owes its first Beat within `deadline_ms`; 0: it runs and never beats.
+
+    All are repeated to a restarted apphbd.
+    """
+
+    module: str
+    pid: int
+    deadline_ms: int
+
+
+class Gone(Message, frozen=True, kw_only=True):
+    """From rmd: this process has ended; beats of it that are still under way count no more."""
+
+    module: str
+    pid: int
+
+
+class ShuttingDown(Message, frozen=True, kw_only=True):
+    """From rmd: the node is being stopped in good order. Should rmd end now, it is not started again."""

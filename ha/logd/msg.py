@@ -6,6 +6,9 @@ from __future__ import annotations
 import ha.machine
 from ha.machine import Level
 
+RECORDS_SOCKET = "logd-records"
+"""Root.socket of this name takes Record as datagrams; programs dial the stream socket `logd`."""
+
 
 class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"logd.{name}"):
     """Base of logd's messages."""

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who beats, who is late, who is hung, and whether the watchdog may be petted.
+
+Rules of this file
+
+* A client is silent since its last beat, or since apphbd found itself late: a clock that stood still for apphbd itself
+  accuses nobody (everyone gets a whole deadline again).
+* A beat moves no timer. One timer, `clients`, is armed for the earliest moment at which any client could become late;
+  when it fires all are looked at. So a beat costs a table look-up.
+* Beats come by datagrams, rmd's words by the pair's own channel: between the two there is no order. A beat of a
+  process that rmd has reported Gone counts no more, until rmd expects that process number again.
+* The watchdog is petted only while rmd is well. It is never petted again once rmd could not be replaced.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ha.apphbd.model import End, ReplaceRmd
+from ha.apphbd.msg import Beat, ClientEvent, ClientLine, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
+from ha.machine import (
+    Arm,
+    Client,
+    Connected,
+    Disarm,
+    Effect,
+    Event,
+    Execute,
+    Finished,
+    Fired,
+    Instant,
+    Local,
+    Lost,
+    Machine,
+    Message,
+    Note,
+    Received,
+    Reply,
+    Send,
+    Started,
+    Stopping,
+    Tickle,
+    Wall,
+)
+
+RMD = Local("rmd")
+
+MAX_CLIENTS = 512
+"""Registered clients. The beat of one more is refused and noted."""
+
+MAX_GONE = 256
+"""Ended processes remembered, so that their beats still under way count no more; the oldest are forgotten."""
+
+LATENESS_TOLERANCE_MS = 50
+"""apphbd woken later than this was itself held up: it grants everyone a whole deadline again."""
+
+FORGET_MS = 60_000
+"""A hung client that rmd does not know (an application) is forgotten after this silence."""
+
+RMD_START_MS = 30_000
+"""rmd beats for the first time within this, or is replaced."""
+
+Key: TypeAlias = tuple[str, int]
+ClientState: TypeAlias = Literal["starting", "well", "late", "hung"]
+EventName: TypeAlias = Literal["HBREG", "HBWARN", "NOHB", "HBAGAIN", "HUP", "HBUNREG"]
+
+ON_BEAT: dict[ClientState, EventName | None] = {"starting": "HBREG", "well": None, "late": None, "hung": "HBAGAIN"}
+"""What a beat reports, by the state in which it finds the client; it is well afterwards."""
+
+
+@dataclass(slots=True)
+class Watched:
+    module: str
+    pid: int
+    state: ClientState
+    since: Instant
+    """The last beat, or the last moment at which silence could not be held against it."""
+    interval_ms: int = 0
+    warntime_ms: int = 0
+    deadline_ms: int = 0
+    expected: bool = False
+
+    def due(self) -> Instant | None:
+        """When its state has to be judged again if it stays silent; None: never."""
+        match self.state:
+            case "well":
+                return self.since + self.warntime_ms
+            case "hung":
+                return None if self.expected else self.since + FORGET_MS
+        return self.since + self.deadline_ms if self.deadline_ms else None
+
+    @property
+    def label(self) -> str:
+        return f"{self.module} (pid {self.pid})"
+
+
+class Apphbd:
+    def __init__(self, *, rmd_pid: int | None, watchdog_interval_ms: int | None) -> None:
+        """`rmd_pid` is None when apphbd runs alone; `watchdog_interval_ms` is None without a watchdog device."""
+        self._rmd_pid = rmd_pid
+        self._watchdog_interval_ms = watchdog_interval_ms
+        self._pair_interval_ms = 0
+        self._clients: dict[Key, Watched] = {}
+        self._gone: OrderedDict[Key, None] = OrderedDict()
+        self._armed: dict[str, Instant] = {}
+        self._shutting_down = False
+        self._replacing = False
+        self._refused = 0
+
+    def step(self, event: Event, now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
+        match event:
+            case Started():
+                self._start(now, effects)
+            case Received(sender=Client() as program, message=GetClients()):
+                effects.append(Reply(program, self._lines(now)))
+            case Received(sender=Client() as program, message=message):
+                effects.append(Note("warning", f"{program.program} may not say {type(message).__name__} to apphbd"))
+            case Received(message=Beat() as beat):
+                self._beat(beat, now, effects)
+            case Received(message=Goodbye() as goodbye):
+                self._goodbye(goodbye, now, effects)
+            case Received(sender=sender, message=message):
+                assert sender == RMD, f"{sender} may not say {type(message).__name__}"
+                self._obey(message, now, effects)
+            case Fired(timer):
+                self._fired(timer, now, effects)
+            case Lost(peer) if peer == RMD:
+                self._rmd_died(effects)
+            case Finished(outcome=outcome):
+                text = f"rmd could not be replaced: {outcome}; the watchdog is petted no more"
+                effects.append(Note("critical", text))
+            case Stopping() | Wall() | Connected() | Lost():
+                pass
+        self._arm_clients(now, effects)
+        return effects
+
+    def _obey(self, message: Message, now: Instant, effects: list[Effect]) -> None:
+        match message:
+            case Expect():
+                self._expect(message, now)
+            case Gone(module=module, pid=pid):
+                self._forget((module, pid))
+            case ShuttingDown():
+                self._shutting_down = True
+            case _:
+                effects.append(Note("error", f"rmd said {type(message).__name__}, which apphbd does not know"))
+
+    # Clients ---------------------------------------------------------------------------------------------------------
+
+    def _start(self, now: Instant, effects: list[Effect]) -> None:
+        if self._rmd_pid is not None:
+            self._expect(Expect(module="rmd", pid=self._rmd_pid, deadline_ms=RMD_START_MS), now)
+        if self._watchdog_interval_ms is not None:
+            self._pet(now, effects)
+
+    def _expect(self, expect: Expect, now: Instant) -> None:
+        key = (expect.module, expect.pid)
+        self._gone.pop(key, None)
+        client = self._clients.get(key)
+        if client is None:
+            client = Watched(expect.module, expect.pid, "starting", now, deadline_ms=expect.deadline_ms)
+            self._clients[key] = client
+        client.expected = True
+
+    def _beat(self, beat: Beat, now: Instant, effects: list[Effect]) -> None:
+        key = (beat.module, beat.pid)
+        if key in self._gone:
+            return
+        client = self._clients.get(key)
+        if client is None:
+            if len(self._clients) >= MAX_CLIENTS:
+                self._refuse(beat, effects)
+                return
+            client = Watched(beat.module, beat.pid, "starting", now)
+            self._clients[key] = client
+        silent_ms = now - client.since
+        report = ON_BEAT[client.state]
+        self._become_well(client, beat, now)
+        if self._is_rmd(client):
+            self._rmd_beat(beat, now, effects)
+        if report is not None:
+            self._report(client, report, silent_ms, effects)
+
+    def _refuse(self, beat: Beat, effects: list[Effect]) -> None:
+        self._refused += 1
+        if self._refused == 1:
+            effects.append(Note("error", f"{beat.module} (pid {beat.pid}) is not watched: {MAX_CLIENTS} clients are"))
+
+    def _goodbye(self, goodbye: Goodbye, now: Instant, effects: list[Effect]) -> None:
+        client = self._clients.get((goodbye.module, goodbye.pid))
+        if client is not None:
+            self._report(client, "HBUNREG", now - client.since, effects)
+            self._forget((goodbye.module, goodbye.pid))
+
+    def _forget(self, key: Key) -> None:
+        self._clients.pop(key, None)
+        self._gone[key] = None
+        self._gone.move_to_end(key)
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
+
+    def _become_well(self, client: Watched, beat: Beat, now: Instant) -> None:
+        client.state = "well"
+        client.since = now
+        client.interval_ms = beat.interval_ms
+        client.warntime_ms = min(beat.warntime_ms, beat.deadline_ms)
+        client.deadline_ms = beat.deadline_ms
+
+    def _become_late(self, client: Watched, now: Instant, effects: list[Effect]) -> None:
+        client.state = "late"
+        effects.append(Note("info", f"{client.label}: late heartbeat: {now - client.since} ms"))
+        self._report(client, "HBWARN", now - client.since, effects)
+
+    def _become_hung(self, client: Watched, now: Instant, effects: list[Effect]) -> None:
+        client.state = "hung"
+        silent_ms = now - client.since
+        effects.append(Note("warning", f"{client.label}: no heartbeat for {silent_ms} ms: hung"))
+        if self._is_rmd(client):
+            self._replace_rmd(f"no heartbeat for {silent_ms} ms", effects)
+        else:
+            self._report(client, "NOHB", silent_ms, effects)
+
+    def _report(self, client: Watched, event: EventName, silent_ms: int, effects: list[Effect]) -> None:
+        if self._rmd_pid is not None and not self._is_rmd(client):
+            message = ClientEvent(event=event, module=client.module, pid=client.pid, silent_ms=silent_ms)
+            effects.append(Send(RMD, message))
+
+    def _lines(self, now: Instant) -> Clients:
+        return Clients(
+            clients=[
+                ClientLine(
+                    module=client.module,
+                    pid=client.pid,
+                    interval_ms=client.interval_ms,
+                    deadline_ms=client.deadline_ms,
+                    silent_ms=now - client.since,
+                    state=client.state,
+                )
+                for client in self._clients.values()
+            ]
+        )
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    def _fired(self, timer: str, now: Instant, effects: list[Effect]) -> None:
+        late_ms = now - self._armed.pop(timer)
+        if late_ms > LATENESS_TOLERANCE_MS:
+            self._grant_everyone(now, late_ms, effects)
+        match timer:
+            case "clients":
+                self._judge(now, effects)
+            case "watchdog":
+                self._pet(now, effects)
+            case "pair":
+                self._beat_to_rmd(now, effects)
+            case _:
+                raise AssertionError(timer)
+
+    def _grant_everyone(self, now: Instant, late_ms: int, effects: list[Effect]) -> None:
+        effects.append(Note("notice", f"apphbd itself was held up for {late_ms} ms: nobody's silence counts so far"))
+        for client in self._clients.values():
+            if client.state != "hung":
+                client.since = now
+
+    def _judge(self, now: Instant, effects: list[Effect]) -> None:
+        for client in list(self._clients.values()):
+            due = client.due()
+            if due is None or now < due:
+                continue
+            match client.state:
+                case "well" if now < client.since + client.deadline_ms:
+                    self._become_late(client, now, effects)
+                case "starting" | "well" | "late":
+                    self._become_hung(client, now, effects)
+                case "hung":
+                    self._forget((client.module, client.pid))
+
+    def _arm(self, timer: str, deadline: Instant, effects: list[Effect]) -> None:
+        self._armed[timer] = deadline
+        effects.append(Arm(timer, deadline))
+
+    def _arm_clients(self, now: Instant, effects: list[Effect]) -> None:
+        judged = [due for client in self._clients.values() if (due := client.due()) is not None]
+        armed = self._armed.get("clients")
+        if not judged:
+            if armed is not None:
+                del self._armed["clients"]
+                effects.append(Disarm("clients"))
+        elif armed is None or min(judged) < armed:
+            self._arm("clients", max(min(judged), now), effects)
+
+    # rmd and the watchdog --------------------------------------------------------------------------------------------
+
+    def _rmd_beat(self, beat: Beat, now: Instant, effects: list[Effect]) -> None:
+        """apphbd beats back as often as rmd beats."""
+        first = self._pair_interval_ms == 0
+        self._pair_interval_ms = beat.interval_ms
+        if first:
+            self._beat_to_rmd(now, effects)
+
+    def _beat_to_rmd(self, now: Instant, effects: list[Effect]) -> None:
+        # rmd knows the process it forked and judges by its own deadline: number and times are left to the shell.
+        interval_ms = self._pair_interval_ms
+        beat = Beat(module="apphbd", pid=0, interval_ms=interval_ms, warntime_ms=interval_ms, deadline_ms=interval_ms)
+        effects.append(Send(RMD, beat))
+        self._arm("pair", now + interval_ms, effects)
+
+    def _pet(self, now: Instant, effects: list[Effect]) -> None:
+        assert self._watchdog_interval_ms is not None
+        if self._rmd_is_well():
+            effects.append(Tickle())
+        self._arm("watchdog", now + self._watchdog_interval_ms, effects)
+
+    def _rmd_is_well(self) -> bool:
+        if self._rmd_pid is None:
+            return True
+        client = self._clients.get(("rmd", self._rmd_pid))
+        return client is not None and client.state != "hung" and not self._replacing
+
+    def _rmd_died(self, effects: list[Effect]) -> None:
+        assert self._rmd_pid is not None
+        self._forget(("rmd", self._rmd_pid))
+        if self._shutting_down:
+            effects.append(Note("critical", "rmd died while it stopped the node: apphbd ends, the watchdog runs on"))
+            effects.append(Execute("end", End()))
+        else:
+            self._replace_rmd("it died", effects)
+
+    def _is_rmd(self, client: Watched) -> bool:
+        return client.module == "rmd" and client.pid == self._rmd_pid
+
+    def _replace_rmd(self, reason: str, effects: list[Effect]) -> None:
+        assert self._rmd_pid is not None
+        if not self._replacing:
+            self._replacing = True
+            expected = (client for client in self._clients.values() if client.expected)
+            workers = tuple(client.pid for client in expected if not self._is_rmd(client))
+            effects.append(Note("critical", f"rmd (pid {self._rmd_pid}): {reason}: apphbd replaces it"))
+            effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason)))
+
+
+def build(*, rmd_pid: int | None = None, watchdog_interval_ms: int | None = None) -> Machine:
+    return Apphbd(rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms)

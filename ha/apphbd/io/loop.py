@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""apphbd's own small loop: wait, read beats and rmd's words, step the core, carry out its effects.
+
+What has arrived is read before timers are judged: a beat that waits in the socket counts.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ha.apphbd.io.beats import Beats
+from ha.apphbd.io.journal import Journal, to_stderr
+from ha.apphbd.io.links import Door
+from ha.apphbd.io.rmd import NotReplaced, Rmd, become_new_rmd, end_and_await
+from ha.apphbd.io.watchdog import Watchdog
+from ha.apphbd.model import End, ReplaceRmd
+from ha.apphbd.msg import Beat, Goodbye
+from ha.ipc.codec import CodecError
+from ha.machine import (
+    Arm,
+    Client,
+    Disarm,
+    Effect,
+    Event,
+    Execute,
+    Finished,
+    Fired,
+    Instant,
+    Level,
+    Local,
+    Lost,
+    Machine,
+    Message,
+    Note,
+    Received,
+    Reply,
+    Send,
+    Started,
+    Stopping,
+    Tickle,
+)
+from ha.root import Root
+
+
+def boot_time_ms() -> Instant:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+class Loop:
+    def __init__(
+        self, machine: Machine, *, root: Root, inbox: socket.socket, rmd: Rmd | None, watchdog: Watchdog | None
+    ) -> None:
+        self.root = root
+        self.node = root.node_name()
+        self._machine = machine
+        self._rmd = rmd
+        self._watchdog = watchdog
+        self._timers: dict[str, Instant] = {}
+        self._events: deque[Event] = deque()
+        self._stopping = False
+        self._journal = Journal("apphbd", self.node, root)
+        self._selector = selectors.DefaultSelector()
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._writers: dict[int, Callable[[], None]] = {}
+        incarnation = f"{self.node}-{os.getpid()}-{boot_time_ms():x}"
+        self._incarnation = incarnation
+        self._beats = Beats(inbox, self._beat_heard, lambda text: self.note("warning", text))
+        self.watch(inbox.fileno(), self._beats.readable)
+        self._door = Door("apphbd", self.node, incarnation, root, self)
+        if rmd is not None:
+            self.watch(rmd.channel.fileno(), self._rmd_speaks)
+            self.watch(rmd.life, self._rmd_ended)
+
+    # For the door ----------------------------------------------------------------------------------------------------
+
+    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        self._readers[descriptor] = on_readable
+        self._reselect(descriptor)
+
+    def watch_writable(self, descriptor: int, on_writable: Callable[[], None] | None) -> None:
+        if on_writable is None:
+            self._writers.pop(descriptor, None)
+        else:
+            self._writers[descriptor] = on_writable
+        self._reselect(descriptor)
+
+    def unwatch(self, descriptor: int) -> None:
+        self._readers.pop(descriptor, None)
+        self._writers.pop(descriptor, None)
+        self._reselect(descriptor)
+
+    def heard(self, peer: Local | Client, message: Message) -> None:
+        self._events.append(Received(peer, message))
+
+    def linked(self, peer: Local | Client) -> None:
+        """Nothing depends on who is connected."""
+
+    def unlinked(self, peer: Local | Client) -> None:
+        """Nothing depends on who is connected."""
+
+    def note_link(self, text: str) -> None:
+        self.note("info", text)
+
+    def note(self, level: Level, text: str) -> None:
+        self._journal.write(level, text, boot_time_ms())
+        if level not in {"debug", "info"}:
+            to_stderr(f"{level}: {text}\n")
+
+    # The life of apphbd ----------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Until SIGTERM; returns the exit status."""
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        signal.signal(signal.SIGINT, self._asked_to_stop)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self.watch(read, lambda: self._woken(read))
+        self._events.append(Started(self._incarnation, int.from_bytes(os.urandom(7)), {}))
+        self._drain()
+        while not self._stopping:
+            self._turn()
+        self._events.append(Stopping())
+        self._drain()
+        self._door.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
+        self._journal.flush()
+        return 0
+
+    def _turn(self) -> None:
+        for key, ready in self._selector.select(self._patience_s()):
+            if ready & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
+                reader()
+            if ready & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
+                writer()
+        self._drain()
+        now = boot_time_ms()
+        for timer, deadline in sorted(self._timers.items(), key=lambda item: item[1]):
+            if deadline <= now and self._timers.get(timer) == deadline:
+                del self._timers[timer]
+                self._events.append(Fired(timer))
+        self._drain()
+        if self._journal.waiting:
+            self._journal.flush()
+
+    def _patience_s(self) -> float | None:
+        if not self._timers:
+            return None
+        return max(0, min(self._timers.values()) - boot_time_ms()) / 1000
+
+    def _drain(self) -> None:
+        while self._events:
+            for effect in self._machine.step(self._events.popleft(), boot_time_ms()):
+                self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Arm(timer, deadline):
+                self._timers[timer] = deadline
+            case Disarm(timer):
+                self._timers.pop(timer, None)
+            case Send(Local("rmd"), message):
+                self._to_rmd(message)
+            case Reply(to, message):
+                self._door.send(to, message)
+            case Tickle():
+                self._pet()
+            case Note(level, text):
+                self.note(level, text)
+            case Execute(operation, ReplaceRmd() as request):
+                self._replace_rmd(operation, request)
+            case Execute(request=End()):
+                self._stopping = True
+                self._watchdog = None
+            case _:
+                raise AssertionError(f"not an effect of apphbd: {effect!r}")
+
+    def _to_rmd(self, message: Message) -> None:
+        assert self._rmd is not None
+        if not self._rmd.send(message) and not isinstance(message, Beat):
+            self.note("warning", f"rmd does not take {type(message).__name__}")
+
+    def _pet(self) -> None:
+        assert self._watchdog is not None
+        try:
+            self._watchdog.pet()
+        except OSError as error:
+            # Without a pet the kernel resets the node: there is nothing left to do but to say so.
+            self.note("critical", f"watchdog {self._watchdog.device} cannot be petted: {error.strerror}")
+
+    def _replace_rmd(self, operation: str, request: ReplaceRmd) -> None:
+        try:
+            end_and_await(request)
+            become_new_rmd(self.root, request.reason)
+        except (NotReplaced, OSError) as error:
+            self._events.append(Finished(operation, str(error)))
+
+    # What arrives ----------------------------------------------------------------------------------------------------
+
+    def _beat_heard(self, beat: Beat | Goodbye) -> None:
+        self._events.append(Received(Local(beat.module), beat))
+
+    def _rmd_speaks(self) -> None:
+        assert self._rmd is not None
+        try:
+            while (message := self._rmd.receive()) is not None:
+                self._events.append(Received(Local("rmd"), message))
+        except EOFError:
+            # Its end follows as the end of its process; until then there is nothing to hear.
+            self.unwatch(self._rmd.channel.fileno())
+        except CodecError as error:
+            self.note("error", f"rmd's channel: {error}")
+
+    def _rmd_ended(self) -> None:
+        assert self._rmd is not None
+        self.unwatch(self._rmd.life)
+        self._rmd_speaks()  # its last words, if it had any
+        self._events.append(Lost(Local("rmd")))
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        self._stopping = True
+
+    @staticmethod
+    def _woken(descriptor: int) -> None:
+        os.read(descriptor, 4096)
+
+    def _reselect(self, descriptor: int) -> None:
+        wanted = (selectors.EVENT_READ if descriptor in self._readers else 0) | (
+            selectors.EVENT_WRITE if descriptor in self._writers else 0
+        )
+        known = descriptor in self._selector.get_map()
+        if wanted and known:
+            self._selector.modify(descriptor, wanted)
+        elif wanted:
+            self._selector.register(descriptor, wanted)
+        elif known:
+            self._selector.unregister(descriptor)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The other half of the root pair, seen from apphbd: its channel, its life, and how apphbd takes its place.
+
+rmd forks apphbd and gives it one end of a socket pair (SOCK_SEQPACKET: a message is a packet, and the end of the
+other side is noticed). When rmd must be replaced, apphbd makes sure that it and its workers have ended and then
+executes a new rmd in its own place: same process number, a fresh image, nobody left over. The new rmd forks an
+apphbd of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from ha.apphbd.io.realtime import become_ordinary
+from ha.apphbd.model import ReplaceRmd
+from ha.ipc import codec
+from ha.ipc.limits import MAX_DATAGRAM_BYTES
+from ha.machine import Message
+from ha.root import Root
+
+CHANNEL_VARIABLE = "HA_RMD_CHANNEL"
+"""In apphbd's environment: the descriptor of its end of the channel and rmd's process number, as "5:4711"."""
+
+END_TIMEOUT_MS = 5_000
+"""A killed process that has not ended by then hangs in the kernel: nothing may be started in its place."""
+
+
+class NotReplaced(Exception):
+    """rmd could not be replaced; the text says why."""
+
+
+class Rmd:
+    """Raises ProcessLookupError when rmd has ended already."""
+
+    def __init__(self, channel: socket.socket, pid: int) -> None:
+        self.channel = channel
+        self.pid = pid
+        self.life = os.pidfd_open(pid)
+        """Readable when rmd has ended."""
+        if os.getppid() != pid:
+            raise ProcessLookupError(pid)
+        channel.setblocking(False)
+
+    @classmethod
+    def from_environment(cls) -> Rmd | None:
+        """None when apphbd was not started by rmd."""
+        value = os.environ.get(CHANNEL_VARIABLE)
+        if value is None:
+            return None
+        descriptor, _, pid = value.partition(":")
+        return cls(socket.socket(fileno=int(descriptor)), int(pid))
+
+    def send(self, message: Message) -> bool:
+        """False when rmd does not take it: it is frozen, or has ended."""
+        try:
+            self.channel.send(codec.encode(message), socket.MSG_NOSIGNAL)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def receive(self) -> Message | None:
+        """The next message, or None when there is none now. Raises EOFError when rmd's end is closed."""
+        try:
+            data = self.channel.recv(MAX_DATAGRAM_BYTES)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError as error:
+            raise EOFError from error
+        if not data:
+            raise EOFError
+        return codec.decode(data)
+
+
+def end_and_await(request: ReplaceRmd) -> None:
+    """Kill rmd if it lives and wait until it and its workers have ended. Raises NotReplaced."""
+    watched = {}
+    for pid in (request.pid, *request.workers):
+        try:
+            watched[os.pidfd_open(pid)] = pid
+        except ProcessLookupError:
+            continue  # it has ended
+    for descriptor, pid in watched.items():
+        if pid == request.pid:
+            _kill(descriptor)
+    # The workers die with their parent (PR_SET_PDEATHSIG). They are waited for so that there are never two of one.
+    poll = select.poll()
+    for descriptor in watched:
+        poll.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + END_TIMEOUT_MS / 1000
+    left = dict(watched)
+    while left:
+        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not ready:
+            names = ", ".join(str(pid) for pid in left.values())
+            raise NotReplaced(f"pid {names} did not end within {END_TIMEOUT_MS} ms")
+        for descriptor, _ in ready:
+            poll.unregister(descriptor)
+            del left[descriptor]
+    for descriptor in watched:
+        os.close(descriptor)
+
+
+def _kill(descriptor: int) -> None:
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it ended by itself
+
+
+def become_new_rmd(root: Root, reason: str) -> NoReturn:
+    """Execute a new rmd in this process' place. Raises OSError."""
+    become_ordinary()
+    os.environ.pop(CHANNEL_VARIABLE, None)
+    # The captured output went to the rmd that is no more.
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.chdir("/")
+    signal.set_wakeup_fd(-1)
+    # The package must be found again even where it was run from a checkout.
+    os.environ["PYTHONPATH"] = os.pathsep.join(_package_path())
+    command = [sys.executable, "-m", "ha.rmd", "--foreground", "--takeover", reason]
+    if root.prefix:
+        command += ["--root", root.prefix]
+    os.execv(sys.executable, command)
+
+
+def _package_path() -> list[str]:
+    own = str(Path(__file__).resolve().parents[3])
+    inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return inherited if own in inherited else [own, *inherited]
