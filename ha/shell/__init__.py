@@ -11,7 +11,8 @@ adapters  what an io adapter must offer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ha.machine import Machine
 from ha.root import Root
@@ -29,6 +30,10 @@ def run_worker(
     root: Root,
     adapters: Sequence[Adapter] = (),
     beat: BeatTimes | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run until SIGTERM; returns the exit status. A failed assertion or unforeseen exception ends the process."""
-    return Loop(worker, machine, root=root, adapters=adapters, beat=beat or BeatTimes()).run()
+    """Run until SIGTERM; returns the exit status. A failed assertion or unforeseen exception ends the process.
+
+    `settings` are what the machine was built from: a recording (HA_RECORD) begins with them, so that it can be replayed.
+    """
+    return Loop(worker, machine, root=root, adapters=adapters, beat=beat or BeatTimes(), settings=settings or {}).run()

@@ -18,7 +18,7 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -61,6 +61,7 @@ from ha.shell.adapters import Adapter, MediumAdapter
 from ha.shell.beats import Beater, BeatTimes
 from ha.shell.journal import Journal
 from ha.shell.links import Switchboard
+from ha.shell.recorder import Recorder
 
 SLOW_STEP_MS = 50
 """A step of the machine that took longer is logged with its event (design section 3)."""
@@ -85,7 +86,14 @@ class Loop:
     """See the module's text. Adapters use the methods of the section "For adapters"."""
 
     def __init__(
-        self, worker: str, machine: Machine, *, root: Root, adapters: Sequence[Adapter], beat: BeatTimes
+        self,
+        worker: str,
+        machine: Machine,
+        *,
+        root: Root,
+        adapters: Sequence[Adapter],
+        beat: BeatTimes,
+        settings: Mapping[str, Any],
     ) -> None:
         self.worker = worker
         self.root = root
@@ -112,6 +120,7 @@ class Loop:
         self._stopping = False
         self._journal = Journal(worker, self.node, root)
         self._beater = Beater(worker, root, beat)
+        self._recorder = Recorder.if_wanted(worker, self.node, settings)
         self._board = Switchboard(worker, self.incarnation, root, self)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -271,6 +280,8 @@ class Loop:
             now = self.now()
             effects = self._machine.step(event, now)
             self._steps += 1
+            if self._recorder is not None:
+                self._recorder.step(now, event, effects)
             took_ms = self.now() - now
             if took_ms > SLOW_STEP_MS:
                 self.note("warning", f"slow step: {took_ms} ms for {describe(event)}")
