@@ -34,6 +34,6 @@ def run_worker(
 ) -> int:
     """Run until SIGTERM; returns the exit status. A failed assertion or unforeseen exception ends the process.
 
-    `settings` are what the machine was built from: a recording (HA_RECORD) begins with them, so that it can be replayed.
+    `settings` are what the machine was built from: a recording (HA_RECORD) begins with them, to be replayed by.
     """
     return Loop(worker, machine, root=root, adapters=adapters, beat=beat or BeatTimes(), settings=settings or {}).run()
