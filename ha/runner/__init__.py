@@ -15,6 +15,7 @@ interrupted, run twice, or has its result lost. So the worker never is the agent
   interpreter). It ends with the worker; the runners go on.
 * `process` is the runner: it starts the agent, bounds its time and its output, and writes the result.
 * `runners` is the worker's side: start, await, kill.
+* `places` says where agents are found and what surrounds them.
 
 A restarted worker finds the jobs in the spool. A job is run by whoever creates its claim (link(2), atomic): either a
 runner, or the restarted worker, which thereby revokes it. So it never runs twice, and never not at all unnoticed.
@@ -22,5 +23,5 @@ runner, or the restarted worker, which thereby revokes it. So it never runs twic
 The spool lies in the run directory, which is empty after a boot: results of an earlier life of the machine mean
 nothing. Nothing is fsynced, for it need only survive processes.
 
-This package knows nothing of agents' meanings, and imports nothing of the cluster manager.
+This package knows nothing of the meaning of agents, and imports nothing of the cluster manager but `ha.root`.
 """

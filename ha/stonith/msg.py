@@ -88,3 +88,28 @@ class FenceEvent(msgspec.Struct, frozen=True):
 class FenceHistory(Message, frozen=True, kw_only=True):
     request_id: str
     events: list[FenceEvent]
+
+
+class DeviceOperation(Message, frozen=True, kw_only=True):
+    """From the local lrmd: a resource operation of class stonith.
+
+    start registers the device here and tries it (the agent's monitor action), stop unregisters it, monitor tries it,
+    and is "not running" (7) when it isn't registered. Answered by DeviceOperationDone; repeatable by request_id.
+    """
+
+    request_id: str
+    device: str
+    agent: str
+    operation: str
+    timeout_ms: int
+    parameters: dict[str, str] = {}
+
+
+class DeviceOperationDone(Message, frozen=True, kw_only=True):
+    """To the local lrmd. `rc` is an OCF code; `timed_out` tells a timeout from a failure."""
+
+    request_id: str
+    rc: int
+    timed_out: bool = False
+    exit_reason: str = ""
+    exec_ms: int = 0

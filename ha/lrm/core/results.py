@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Results as the crmd gets them."""
+
+from __future__ import annotations
+
+from ha.lrm.core.queue import Task
+from ha.lrm.model import codes
+from ha.lrm.model.execution import AgentResult
+from ha.lrm.msg import OperationResult, RunOperation
+
+
+def result_of(
+    task: Task, outcome: AgentResult, previous: OperationResult | None, *, wall_offset_ms: int, deleted: bool
+) -> OperationResult:
+    """`previous` is the last reported result of the same recurring operation."""
+    order = task.order
+    started_ms = outcome.started_ms or task.begun_ms
+    last_run_s = (started_ms + wall_offset_ms) // 1000
+    changed = previous is None or (previous.rc, previous.status) != (outcome.rc, outcome.status)
+    status = "timeout" if task.killed else outcome.status
+    return OperationResult(
+        resource=order.resource,
+        operation=order.operation,
+        interval_ms=order.interval_ms,
+        call_id=task.call_id,
+        rc=codes.ERR_GENERIC if task.killed else outcome.rc,
+        status=status,
+        exit_reason=outcome.exit_reason,
+        output=outcome.output,
+        parameters=order.parameters,
+        meta=order.meta,
+        user_data=order.user_data,
+        last_run_s=last_run_s,
+        last_rc_change_s=last_run_s if changed or previous is None else previous.last_rc_change_s,
+        queue_ms=max(0, task.begun_ms - task.queued_ms),
+        exec_ms=outcome.exec_ms,
+        deleted=deleted,
+    )
+
+
+def refused_result(order: RunOperation, reason: str) -> OperationResult:
+    """For an order that was not accepted: it never ran and is not in the history (call_id 0)."""
+    return _unrun(order, call_id=0, reason=f"order refused: {reason}", deleted=False)
+
+
+def cancelled_result(order: RunOperation, call_id: int) -> OperationResult:
+    """For an order that waited when its resource was forgotten."""
+    return _unrun(order, call_id=call_id, reason="the resource was forgotten", deleted=True)
+
+
+def _unrun(order: RunOperation, *, call_id: int, reason: str, deleted: bool) -> OperationResult:
+    return OperationResult(
+        resource=order.resource,
+        operation=order.operation,
+        interval_ms=order.interval_ms,
+        call_id=call_id,
+        rc=codes.ERR_GENERIC,
+        status="cancelled" if deleted else "invalid",
+        exit_reason=reason,
+        parameters=order.parameters,
+        meta=order.meta,
+        user_data=order.user_data,
+        deleted=deleted,
+    )
