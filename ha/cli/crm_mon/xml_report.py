@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cluster's status as XML, in the elements and attributes that pcs, crmsh, Hawk and the exporter read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from lxml import etree
+from lxml.etree import _Element as Element
+
+from ha.cli.xml_result import yes_no
+from ha.pe.core.failcounts import fail_count
+from ha.pe.core.resources import is_disabled, target_role
+from ha.pe.model.cluster import Cluster
+from ha.pe.model.history import OK
+from ha.pe.model.node import Node
+from ha.pe.model.resource import Resource
+from ha.pe.model.roles import Role
+
+RC_WORDS = {
+    0: "ok", 1: "error", 2: "invalid parameter", 3: "unimplemented feature", 4: "insufficient privileges",
+    5: "not installed", 6: "not configured", 7: "not running", 8: "promoted", 9: "promoted (failed)",
+    190: "degraded", 191: "degraded promoted", 193: "(pending)",
+}  # fmt: skip
+STATUS_WORDS = {
+    -1: "pending", 0: "complete", 1: "Cancelled", 2: "Timed Out", 3: "NOT SUPPORTED", 4: "Error", 5: "Hard error",
+    6: "Fatal error", 7: "Not installed", 8: "Internal communication failure", 9: "Cannot execute now",
+    10: "No fence device", 11: "No secrets",
+}  # fmt: skip
+
+
+def moment(seconds: str | int | float | None) -> str:
+    """Unix seconds as clients expect a date."""
+    return time.ctime(int(seconds)) if seconds else ""
+
+
+def report(parent: Element, cluster: Cluster, *, inactive: bool = True) -> None:
+    """Append summary, nodes, resources, attributes, history, failures, tickets and bans to `parent`."""
+    _summary(parent, cluster)
+    nodes = etree.SubElement(parent, "nodes")
+    for node in cluster.nodes:
+        _node(nodes, cluster, node)
+    resources = etree.SubElement(parent, "resources")
+    for resource in cluster.resources:
+        if inactive or resource.is_active(False):
+            _resource(resources, resource)
+    _node_attributes(parent, cluster)
+    _history(parent, cluster)
+    _failures(parent, cluster)
+    _tickets(parent, cluster)
+    _bans(parent, cluster)
+
+
+# Summary -------------------------------------------------------------------------------------------------------------
+
+
+def _summary(parent: Element, cluster: Cluster) -> None:
+    root = cluster.document.root
+    summary = etree.SubElement(parent, "summary")
+    etree.SubElement(summary, "stack", {"type": cluster.options.get("cluster-infrastructure", "heartbeat")})
+    dc = {"present": yes_no(cluster.dc is not None)}
+    if cluster.dc is not None:
+        dc |= {
+            "version": cluster.options.get("dc-version", ""),
+            "name": cluster.dc.name,
+            "id": cluster.dc.id,
+            "with_quorum": yes_no(cluster.quorate),
+            "mixed_version": "false",
+        }
+    etree.SubElement(summary, "current_dc", dc)
+    etree.SubElement(summary, "last_update", {"time": moment(cluster.now)})
+    etree.SubElement(
+        summary,
+        "last_change",
+        {
+            "time": str(root.get("cib-last-written") or ""),
+            "user": str(root.get("update-user") or ""),
+            "client": str(root.get("update-client") or ""),
+            "origin": str(root.get("update-origin") or ""),
+        },
+    )
+    etree.SubElement(summary, "nodes_configured", {"number": str(len(cluster.nodes))})
+    members = list(primitives(cluster.resources))
+    etree.SubElement(
+        summary,
+        "resources_configured",
+        {
+            "number": str(sum(not r.removed for r in members)),
+            "disabled": str(sum(disabled(r) for r in members)),
+            "blocked": str(sum(r.blocked for r in members)),
+        },
+    )
+    etree.SubElement(
+        summary,
+        "cluster_options",
+        {
+            "stonith-enabled": yes_no(cluster.fencing_enabled),
+            "symmetric-cluster": yes_no(cluster.symmetric),
+            "no-quorum-policy": cluster.no_quorum_policy,
+            "maintenance-mode": yes_no(cluster.in_maintenance),
+            "stop-all-resources": yes_no(cluster.stop_all),
+            "stonith-timeout-ms": cluster.options.get("stonith-timeout", "60000").removesuffix("s"),
+            "priority-fencing-delay-ms": str(cluster.priority_fencing_ms),
+        },
+    )
+
+
+def primitives(resources: Iterable[Resource]) -> Iterable[Resource]:
+    """Every primitive instance, in the order of the configuration."""
+    for resource in resources:
+        if resource.children:
+            yield from primitives(resource.children)
+        elif resource.is_primitive:
+            yield resource
+
+
+def disabled(resource: Resource) -> bool:
+    return is_disabled(resource) or (resource.parent is not None and disabled(resource.parent))
+
+
+# Nodes ---------------------------------------------------------------------------------------------------------------
+
+
+def _node(parent: Element, cluster: Cluster, node: Node) -> None:
+    attributes = {
+        "name": node.name,
+        "id": node.id,
+        "online": yes_no(node.online),
+        "standby": yes_no(node.standby),
+        "standby_onfail": yes_no(node.fail_standby),
+        "maintenance": yes_no(node.maintenance),
+        "pending": yes_no(node.pending),
+        "unclean": yes_no(node.unclean),
+        "health": "green",
+        "feature_set": node.attributes.get("#feature-set", "<3.15.1"),
+        "shutdown": yes_no(node.shutdown),
+        "expected_up": yes_no(node.expected_up),
+        "is_dc": yes_no(node is cluster.dc),
+        "resources_running": str(len(node.running)),
+        "type": "remote" if node.is_remote_kind else "member",
+    }
+    if node.is_guest and node.remote is not None and node.remote.launcher is not None:
+        attributes["id_as_resource"] = node.remote.launcher.id
+    etree.SubElement(parent, "node", attributes)
+
+
+def _node_attributes(parent: Element, cluster: Cluster) -> None:
+    listed = etree.SubElement(parent, "node_attributes")
+    for node in cluster.nodes:
+        shown = {k: v for k, v in sorted(node.attributes.items()) if is_shown(k)}
+        if node.online and shown:
+            element = etree.SubElement(listed, "node", {"name": node.name})
+            for name, value in shown.items():
+                etree.SubElement(element, "attribute", {"name": name, "value": value})
+
+
+def is_shown(name: str) -> bool:
+    """Attributes of the machinery itself are not."""
+    return not name.startswith(("#", "fail-count-", "last-failure-")) and name not in (
+        "terminate", "shutdown", "standby", "maintenance",
+    )  # fmt: skip
+
+
+# Resources -----------------------------------------------------------------------------------------------------------
+
+
+def agent_name(resource: Resource) -> str:
+    """class[:provider]:type."""
+    parts = (resource.xml.get("class"), resource.xml.get("provider"), resource.xml.get("type"))
+    return ":".join(str(part) for part in parts if part)
+
+
+def _common(resource: Resource) -> dict[str, str]:
+    return {"managed": yes_no(resource.managed), "failed": yes_no(resource.any_within("failed"))}
+
+
+def _with_target_role(resource: Resource, attributes: dict[str, str]) -> dict[str, str]:
+    role = target_role(resource)
+    if role is not None:
+        attributes["target_role"] = role.text
+    return attributes
+
+
+def _resource(parent: Element, resource: Resource) -> None:
+    if resource.is_group:
+        _group(parent, resource)
+    elif resource.is_clone:
+        _clone(parent, resource)
+    elif resource.is_bundle:
+        _bundle(parent, resource)
+    else:
+        _primitive(parent, resource)
+
+
+def _group(parent: Element, group: Resource) -> None:
+    attributes = {
+        "id": group.id,
+        "number_resources": str(len(group.children)),
+        "managed": yes_no(group.managed),
+        "disabled": yes_no(disabled(group)),
+    }
+    element = etree.SubElement(parent, "group", attributes)
+    for child in group.children:
+        _resource(element, child)
+
+
+def _clone(parent: Element, clone: Resource) -> None:
+    attributes = {
+        "id": clone.id,
+        "multi_state": yes_no(clone.promotable),
+        "unique": yes_no(clone.unique),
+        "managed": yes_no(clone.managed),
+        "disabled": yes_no(disabled(clone)),
+        "failed": yes_no(clone.failed),
+        "failure_ignored": yes_no(clone.ignore_failure),
+    }
+    element = etree.SubElement(parent, "clone", _with_target_role(clone, attributes))
+    for child in clone.children:
+        _resource(element, child)
+
+
+def _bundle(parent: Element, bundle: Resource) -> None:
+    image = next((str(e.get("image")) for e in bundle.xml if e.get("image")), "")
+    kind = next((str(e.tag) for e in bundle.xml if e.get("image")), "")
+    attributes = {
+        "id": bundle.id, "type": kind, "image": image, "unique": yes_no(bundle.unique), **_common(bundle),
+    }  # fmt: skip
+    element = etree.SubElement(parent, "bundle", attributes)
+    for number, child in enumerate(bundle.children):
+        _resource(etree.SubElement(element, "replica", {"id": str(number)}), child)
+
+
+def role_text(resource: Resource) -> str:
+    """The role shown: a pending start, stop ... by its own word."""
+    pending = {"start": "Starting", "stop": "Stopping", "promote": "Promoting", "demote": "Demoting",
+               "migrate_to": "Migrating", "migrate_from": "Migrating"}  # fmt: skip
+    if resource.pending_action in pending:
+        return pending[resource.pending_action or ""]
+    return resource.orig_role.text
+
+
+def _primitive(parent: Element, resource: Resource) -> None:
+    attributes = {
+        "id": resource.printable_id,
+        "resource_agent": agent_name(resource),
+        "role": role_text(resource),
+        "active": yes_no(resource.orig_role > Role.STOPPED),
+        "orphaned": yes_no(resource.removed),
+        "blocked": yes_no(resource.blocked),
+        "managed": yes_no(resource.managed),
+        "failed": yes_no(resource.failed),
+        "failure_ignored": yes_no(resource.ignore_failure),
+        "nodes_running_on": str(len(resource.active)),
+    }
+    if resource.pending_action:
+        attributes["pending"] = resource.pending_action.capitalize()
+    if resource.lock_node is not None:
+        attributes["locked_to"] = resource.lock_node.name
+    element = etree.SubElement(parent, "resource", _with_target_role(resource, attributes))
+    for node in resource.active:
+        cached = yes_no(not node.online)
+        etree.SubElement(element, "node", {"name": node.name, "id": node.id, "cached": cached})
+
+
+# History -------------------------------------------------------------------------------------------------------------
+
+
+def _history(parent: Element, cluster: Cluster) -> None:
+    listed = etree.SubElement(parent, "node_history")
+    status = cluster.document.section("status")
+    for state in status.iterchildren("node_state") if status is not None else ():
+        node = cluster.node_by_id(state.get("id"))
+        if node is None or not node.online:
+            continue
+        element = etree.SubElement(listed, "node", {"name": node.name})
+        for entry in state.iterfind("lrm/lrm_resources/lrm_resource"):
+            _resource_history(element, cluster, node, entry)
+        if len(element) == 0:
+            listed.remove(element)
+
+
+def _resource_history(parent: Element, cluster: Cluster, node: Node, entry: Element) -> None:
+    operations = sorted(
+        (op for op in entry.iterchildren("lrm_rsc_op") if worth_showing(op)), key=lambda op: int(op.get("call-id") or 0)
+    )
+    resource = cluster.find(entry.get("id"))
+    if not operations:
+        return
+    attributes = {
+        "id": str(entry.get("id")),
+        "orphan": yes_no(resource is None or resource.removed),
+        "migration-threshold": str(resource.ban_after_failures if resource else 1_000_000),
+    }
+    if resource is not None and (count := fail_count(node, resource)[0]):
+        attributes["fail-count"] = "INFINITY" if count >= 1_000_000 else str(count)
+    element = etree.SubElement(parent, "resource_history", attributes)
+    for operation in operations:
+        _operation(element, operation)
+
+
+def worth_showing(operation: Element) -> bool:
+    """A probe that found nothing is not."""
+    probe = operation.get("operation") == "monitor" and (operation.get("interval") or "0") == "0"
+    return not (probe and operation.get("rc-code") in ("7", "193"))
+
+
+def _operation(parent: Element, operation: Element) -> None:
+    interval = operation.get("interval") or "0"
+    task = str(operation.get("operation"))
+    rc = int(operation.get("rc-code") or 0)
+    attributes = {
+        "call": str(operation.get("call-id")),
+        "task": "probe" if task == "monitor" and interval == "0" else task,
+        "rc": str(rc),
+        "rc_text": RC_WORDS.get(rc, "unknown"),
+    }
+    if interval != "0":
+        attributes["interval"] = f"{interval}ms"
+    if operation.get("last-rc-change"):
+        attributes["last-rc-change"] = moment(operation.get("last-rc-change"))
+    for name in ("exec-time", "queue-time"):
+        if operation.get(name) is not None:
+            attributes[name] = f"{operation.get(name)}ms"
+    etree.SubElement(parent, "operation_history", attributes)
+
+
+def _failures(parent: Element, cluster: Cluster) -> None:
+    if not cluster.failed:
+        return
+    listed = etree.SubElement(parent, "failures")
+    for failure in cluster.failed:
+        operation = failure.element
+        rc = int(operation.get("rc-code") or OK)
+        status = int(operation.get("op-status") or 0)
+        attributes = {
+            "op_key": failure.key,
+            "node": failure.node.name,
+            "exitstatus": RC_WORDS.get(rc, "unknown"),
+            "exitreason": str(operation.get("exit-reason") or "none"),
+            "exitcode": str(rc),
+            "call": str(operation.get("call-id") or "-1"),
+            "status": STATUS_WORDS.get(status, "unknown"),
+        }
+        if operation.get("last-rc-change"):
+            attributes |= {
+                "last-rc-change": moment(operation.get("last-rc-change")),
+                "queued": str(operation.get("queue-time") or "0"),
+                "exec": str(operation.get("exec-time") or "0"),
+                "interval": str(operation.get("interval") or "0"),
+                "task": str(operation.get("operation")),
+            }
+        etree.SubElement(listed, "failure", attributes)
+
+
+# Tickets and bans ----------------------------------------------------------------------------------------------------
+
+
+def _tickets(parent: Element, cluster: Cluster) -> None:
+    if not cluster.tickets:
+        return
+    listed = etree.SubElement(parent, "tickets")
+    for name, ticket in sorted(cluster.tickets.items()):
+        attributes = {
+            "id": name,
+            "status": "granted" if ticket.granted else "revoked",
+            "standby": yes_no(ticket.standby),
+        }
+        if ticket.last_granted > -1:
+            attributes["last-granted"] = moment(ticket.last_granted)
+        etree.SubElement(listed, "ticket", attributes)
+
+
+def _bans(parent: Element, cluster: Cluster) -> None:
+    constraints = cluster.document.section("constraints")
+    found = [
+        constraint
+        for constraint in (constraints.iterchildren("rsc_location") if constraints is not None else ())
+        if (constraint.get("score") or "").startswith("-") and constraint.get("rsc") and constraint.get("node")
+    ]
+    if not found:
+        return
+    listed = etree.SubElement(parent, "bans")
+    for constraint in found:
+        weight = str(constraint.get("score"))
+        attributes = {
+            "id": str(constraint.get("id")),
+            "resource": str(constraint.get("rsc")),
+            "node": str(constraint.get("node")),
+            "weight": "-1000000" if weight == "-INFINITY" else weight,
+            "promoted-only": yes_no((constraint.get("role") or "") in ("Promoted", "Master")),
+        }
+        etree.SubElement(listed, "ban", attributes)
