@@ -53,6 +53,7 @@ class Setup:
 
     node: str
     nodes: tuple[str, ...]
+    boot_id: str = ""
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -191,7 +192,7 @@ class World:
     # Building --------------------------------------------------------------------------------------------------------
 
     def setup(self, node: Node) -> Setup:
-        return Setup(node.name, tuple(self.nodes), self.options)
+        return Setup(node.name, tuple(self.nodes), f"{node.name}-boot-{node.boot}", self.options)
 
     def wrapped(self, node: Node, name: str, machine: Machine) -> Machine:
         """Tests may put a wrapper round a core, to plant a bug in it."""

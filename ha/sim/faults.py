@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The troublemakers of the swarm: each does one thing to a cluster, and undoes it after a while where that is needed.
+
+A profile says which of them may act. What no cluster manager can promise against is in none: two copies after a stop
+that lied, or after a fence device that lied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from ha.sim.agenda import MS, SECOND
+from ha.sim.agents import Misbehaviour
+from ha.sim.cluster import Cluster
+from ha.sim.node import Node
+from ha.sim.power import SwitchFault
+from ha.sim.process import Process
+
+MAX_CRASH_EFFECTS = 40
+"""A worker told to die between two effects does so within that many."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a troublemaker may use."""
+
+    cluster: Cluster
+    chance: Random
+    resources: tuple[str, ...]
+
+    def node(self) -> Node:
+        return self.chance.choice(list(self.cluster.world.nodes.values()))
+
+    def worker(self) -> Process | None:
+        processes = [p for p in self.node().processes.values() if p.name != "rmd"]
+        return self.chance.choice(processes) if processes else None
+
+    def later(self, low_ms: int, high_ms: int, act: Callable[[], None]) -> None:
+        self.cluster.world.agenda.after(self.chance.randrange(low_ms, high_ms) * MS, act)
+
+
+def kill_worker(trouble: Trouble) -> None:
+    process = trouble.worker()
+    if process is not None:
+        trouble.cluster.kill(process.node.name, process.name)
+
+
+def crash_worker(trouble: Trouble) -> None:
+    process = trouble.worker()
+    if process is not None:
+        trouble.cluster.crash(process.node.name, process.name, trouble.chance.randrange(MAX_CRASH_EFFECTS))
+
+
+def freeze_worker(trouble: Trouble) -> None:
+    process = trouble.worker()
+    if process is None or process.frozen:
+        return
+    node, name = process.node.name, process.name
+    trouble.cluster.freeze(node, name)
+
+    def thaw() -> None:
+        if process.alive and process.frozen:
+            trouble.cluster.thaw(node, name)
+
+    trouble.later(1, 2_000, thaw)
+
+
+def pull_the_plug(trouble: Trouble) -> None:
+    node = trouble.node()
+    node.power_off("pulled plug")
+    trouble.later(100, 20_000, node.power_on)
+
+
+def pause_node(trouble: Trouble) -> None:
+    node = trouble.node()
+    if node.powered and not node.paused:
+        node.pause()
+        trouble.later(10, 3_000, node.resume)
+
+
+def shut_down_node(trouble: Trouble) -> None:
+    node = trouble.node()
+    if "crmd" not in node.processes or node.paused:
+        return
+    trouble.cluster.world.log(node.name, "operator", "shut down")
+    trouble.cluster.shut_down(node.name)
+
+    def boot() -> None:
+        node.power_off("the operator switches it off")
+        node.power_on()
+
+    trouble.later(10_000, 30_000, boot)
+
+
+def cut_link(trouble: Trouble) -> None:
+    names = list(trouble.cluster.world.nodes)
+    if len(names) < 2:
+        return
+    one, other = trouble.chance.sample(names, 2)
+    trouble.cluster.cut(one, other, both_ways=trouble.chance.random() < 0.5)
+    trouble.later(100, 15_000, lambda: _mend(trouble, one, other))
+
+
+def isolate_node(trouble: Trouble) -> None:
+    node = trouble.node()
+    for other in trouble.cluster.world.nodes:
+        if other != node.name:
+            trouble.cluster.cut(node.name, other)
+            trouble.later(100, 15_000, lambda other=other: _mend(trouble, node.name, other))  # type: ignore[misc]
+
+
+def _mend(trouble: Trouble, one: str, other: str) -> None:
+    trouble.cluster.world.log("network", "operator", f"mend {one} <-> {other}")
+    trouble.cluster.world.network.heal(one, other)
+    trouble.cluster.world.network.heal(other, one)
+
+
+def storm(trouble: Trouble) -> None:
+    """Loss, duplication, reordering and delay for some seconds."""
+    weather = trouble.cluster.world.network.weather
+    weather.loss = trouble.chance.choice((0.0, 0.02, 0.1, 0.3))
+    weather.duplication = trouble.chance.choice((0.0, 0.1))
+    weather.reordering = trouble.chance.choice((0.0, 0.1))
+    weather.jitter_us = trouble.chance.choice((0, 1_000, 20_000))
+
+    def calm() -> None:
+        calm_weather(trouble.cluster)
+
+    trouble.later(200, 8_000, calm)
+
+
+def calm_weather(cluster: Cluster) -> None:
+    weather = cluster.world.network.weather
+    weather.loss = weather.duplication = weather.reordering = 0.0
+    weather.jitter_us = 0
+
+
+def slow_disk(trouble: Trouble) -> None:
+    disk = trouble.node().disk
+    disk.slow_share = 0.5
+
+    def quick() -> None:
+        disk.slow_share = 0.0
+
+    trouble.later(500, 10_000, quick)
+
+
+def turn_clock(trouble: Trouble) -> None:
+    trouble.node().set_clock(trouble.chance.randrange(-3_600_000, 3_600_000))
+
+
+def break_resource(trouble: Trouble) -> None:
+    resource_id = trouble.chance.choice(trouble.resources)
+    for node in trouble.cluster.powered():
+        if node.agents.state(resource_id) == "started":
+            node.agents.break_resource(resource_id)
+
+
+def break_agent(trouble: Trouble) -> None:
+    """One failed or endless call. Stops that fail need fencing: `break_stop` is another troublemaker."""
+    kind = trouble.chance.choice(("fails", "hangs", "slow"))
+    operation = trouble.chance.choice(("start", "monitor"))
+    resource_id = trouble.chance.choice(trouble.resources)
+    trouble.cluster.misbehave(Misbehaviour(kind, resource_id, operation, extra_ms=3_000, count=1))  # type: ignore[arg-type]
+
+
+def break_stop(trouble: Trouble) -> None:
+    kind = trouble.chance.choice(("fails", "hangs"))
+    rule = Misbehaviour(kind, trouble.chance.choice(trouble.resources), "stop", count=1)  # type: ignore[arg-type]
+    trouble.cluster.misbehave(rule)
+
+
+def break_switch(trouble: Trouble) -> None:
+    kind = trouble.chance.choice(("fails", "hangs", "slow"))
+    fault = SwitchFault(kind, extra_ms=5_000, count=trouble.chance.randrange(1, 3))  # type: ignore[arg-type]
+    trouble.cluster.break_switch(fault)
+
+
+Troublemaker = Callable[[Trouble], None]
+
+WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker)
+"""Faults of processes alone: P4 says that no resource notices."""
+
+NETWORK: tuple[Troublemaker, ...] = (cut_link, isolate_node, storm, turn_clock, slow_disk)
+
+HARMLESS: tuple[Troublemaker, ...] = (*WORKERS, *NETWORK, pull_the_plug, shut_down_node, break_resource, break_agent)
+"""What a cluster without fencing can promise P1 against, by its grace."""
+
+EVERYTHING: tuple[Troublemaker, ...] = (*HARMLESS, pause_node, break_stop, break_switch)
+
+FAULT_PAUSE_US = (20 * MS, 4 * SECOND)
+"""Between two faults: short enough that they meet, long enough that recoveries are also seen to end."""

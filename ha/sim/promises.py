@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The promises P1 to P4 of the design, checked after every step and every act of an agent.
+
+A checker knows the truth that no worker knows (what really runs where) and compares what the workers do and say with
+it and with one another. The first broken promise ends the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ha.ccm.msg import MembershipEvent, View, ViewId
+from ha.cib.msg import Changed, Lead, Version
+from ha.machine import Effect, Send
+from ha.sim.agents import AgentCall
+from ha.sim.node import Node
+from ha.sim.process import Process
+from ha.sim.world import Violation, Watcher, World
+
+
+class OneCopy(Watcher):
+    """P1: no resource starts on a node while it may be active on another one.
+
+    Anonymous clones may run everywhere. "Active" is the truth of the agents, from a start's first instant to a stop's
+    last, or to the end of the node's power.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def agent_begins(self, node: Node, call: AgentCall) -> None:
+        if call.operation != "start" or not call.unique:
+            return
+        for other in self.world.nodes.values():
+            if other is not node and other.agents.may_be_active(call.resource_id):
+                state = other.agents.state(call.resource_id)
+                raise Violation("P1", f"{call.resource_id} starts on {node.name} while it is {state} on {other.name}")
+
+
+@dataclass
+class _SeenView:
+    members: tuple[tuple[str, int], ...]
+    quorate: bool
+    first: str
+    dc: str = ""
+
+
+class AgreedViews(Watcher):
+    """P2: a view id means the same members and quorum to all, is not reused, and has at most one DC."""
+
+    def __init__(self) -> None:
+        self.views: dict[ViewId, _SeenView] = {}
+        self.newest: dict[str, ViewId] = {}
+
+    def carrying_out(self, process: Process, effect: Effect) -> None:
+        if not isinstance(effect, Send):
+            return
+        message = effect.message
+        if isinstance(message, MembershipEvent) and process.name == "ccm" and message.view is not None:
+            self._said(process, message, message.view)
+        elif isinstance(message, Lead) and process.name == "crmd":
+            self._leads(process, message)
+
+    def _said(self, process: Process, event: MembershipEvent, view: View) -> None:
+        name = process.node.name
+        members = tuple((member.node, member.born_on) for member in view.members)
+        if name not in view.names():
+            raise Violation("P2", f"{name} is told of a view that it is no member of: {view}")
+        known = self.views.setdefault(view.id, _SeenView(members, view.quorate, name))
+        if known.members != members:
+            raise Violation("P2", f"view {view.id} is {known.members} on {known.first}, but {members} on {name}")
+        if known.quorate != view.quorate:
+            raise Violation("P2", f"view {view.id} has quorum {known.quorate} on {known.first}, but not so on {name}")
+        if event.event == "NEW_MEMBERSHIP" and not view.quorate:
+            raise Violation("P2", f"{name} calls the view {view.id} without quorum a new membership")
+        newest = self.newest.get(name)
+        if newest is not None and view.id < newest:
+            raise Violation("P2", f"{name} goes back from view {newest} to {view.id}")
+        self.newest[name] = view.id
+
+    def _leads(self, process: Process, message: Lead) -> None:
+        name = process.node.name
+        known = self.views.get(message.view)
+        if known is None:
+            raise Violation("P2", f"{name} leads in view {message.view}, which no ccm has announced")
+        if known.dc not in ("", name):
+            raise Violation("P2", f"two DCs in view {message.view}: {known.dc} and {name}")
+        known.dc = name
+
+
+class EqualCibs(Watcher):
+    """P3: two CIBs of equal version are byte-equal, by what every cib tells its subscribers."""
+
+    def __init__(self) -> None:
+        self.digests: dict[Version, tuple[str, str]] = {}
+
+    def carrying_out(self, process: Process, effect: Effect) -> None:
+        if isinstance(effect, Send) and isinstance(effect.message, Changed) and process.name == "cib":
+            self._published(process.node.name, effect.message)
+
+    def _published(self, node: str, changed: Changed) -> None:
+        first, digest = self.digests.setdefault(changed.version, (node, changed.digest))
+        if digest != changed.digest:
+            raise Violation(
+                "P3", f"CIB {changed.version} differs: digest {digest} on {first}, {changed.digest} on {node}"
+            )
+
+
+@dataclass
+class NoRestarts(Watcher):
+    """P4: while `armed`, no agent starts or stops anything, because only workers were killed or frozen."""
+
+    armed: bool = False
+
+    def agent_begins(self, node: Node, call: AgentCall) -> None:
+        if self.armed and call.operation in ("start", "stop", "promote", "demote"):
+            raise Violation("P4", f"{call.operation} of {call.resource_id} on {node.name} after faults of workers only")
+
+
+def all_promises(world: World) -> list[Watcher]:
+    return [OneCopy(world), AgreedViews(), EqualCibs(), NoRestarts()]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The production stack: every worker's core, built as its daemon builds it, and the twins of the io adapters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import ha.ccm.core
+import ha.lrm.core
+from ha.heartbeat import core as heartbeat_core
+from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
+from ha.machine import Machine
+from ha.recording import Header, RecordingError
+from ha.sim.adapters import lrm
+from ha.sim.promises import all_promises
+from ha.sim.swarm import Plan
+from ha.sim.world import Setup, Stack, WorkerKind, World
+
+KEYS = "auth 1\n1 hmac-sha256 simulated\n"
+
+MEDIA = ("bcast eth0", "bcast eth1")
+"""Two rings, as an operator is told to have."""
+
+Builder = dict[str, WorkerKind]
+
+
+@lru_cache(maxsize=16)
+def ha_cf(nodes: tuple[str, ...], profile: str, media: int) -> HaCf:
+    lines = [f"node {' '.join(nodes)}", *MEDIA[:media], f"profile {profile}", "crm respawn"]
+    return parse("\n".join(lines) + "\n", "ha.cf")
+
+
+@lru_cache(maxsize=1)
+def keys() -> AuthKeys:
+    return parse_authkeys(KEYS, "authkeys")
+
+
+def settings(setup: Setup) -> HaCf:
+    """Options: `profile` default or fast, `media` 1 or 2."""
+    return ha_cf(setup.nodes, setup.options.get("profile", "default"), int(setup.options.get("media", "1")))
+
+
+def _heartbeat(setup: Setup) -> Machine:
+    return heartbeat_core.build(node=setup.node, ha_cf=settings(setup), keys=keys(), boot_id=setup.boot_id)
+
+
+def _ccm(setup: Setup) -> Machine:
+    times = settings(setup)
+    return ha.ccm.core.build(
+        node=setup.node, nodes=setup.nodes, keepalive_ms=times.keepalive_ms, deadtime_ms=times.deadtime_ms,
+        initdead_ms=times.initdead_ms,
+    )  # fmt: skip
+
+
+def _lrmd(setup: Setup) -> Machine:
+    return ha.lrm.core.build(node=setup.node)
+
+
+def production(options: dict[str, str]) -> Stack:
+    """Deadlines as the daemons set them: heartbeat's is a third of deadtime (design section 4)."""
+    deadtime_ms = ha_cf(("n1",), options.get("profile", "default"), 1).deadtime_ms
+    return Stack(
+        (
+            WorkerKind("heartbeat", _heartbeat, deadline_ms=deadtime_ms // 3),
+            WorkerKind("ccm", _ccm),
+            WorkerKind("lrmd", _lrmd),
+        ),
+        {**lrm.SERVICES},
+    )
+
+
+def make_world(names: list[str], options: dict[str, str], seed: int) -> World:
+    world = World(production(options), names, seed=seed, options=options)
+    world.watchers += all_promises(world)
+    return world
+
+
+def swarm_configuration(plan: Plan) -> list[str]:
+    return []
+
+
+def build_recorded(header: Header) -> Machine:
+    """The machine whose steps a recording holds, from the settings in its header."""
+    builders = {"heartbeat": heartbeat_core.build, "ccm": ha.ccm.core.build, "lrmd": ha.lrm.core.build}
+    builder = builders.get(header.worker)
+    if builder is None:
+        raise RecordingError(f"no core of {header.worker!r} is known here")
+    machine: Machine = builder(**header.settings)  # type: ignore[operator]
+    return machine
