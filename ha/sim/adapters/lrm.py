@@ -181,7 +181,8 @@ def _keep(found: Spool, request: KeepRecord) -> None:
         found.jobs.pop(request.drop, None)
 
 
-SERVICES: dict[type, Service] = {
-    kind: serve
-    for kind in (RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents)
-}
+REQUESTS: tuple[type, ...] = (
+    RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents,
+)  # fmt: skip
+
+SERVICES: dict[type, Service] = dict.fromkeys(REQUESTS, serve)
