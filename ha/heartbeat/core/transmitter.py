@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From fields to signed packets on the media that reach a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ha.heartbeat.core.nodes import Node
+from ha.heartbeat.model import AuthKeys, HaCf
+from ha.heartbeat.model.wire import Fields, Value, pack
+from ha.machine import Instant, Packet, Send, Wire
+
+LOOPBACK_FRAGMENT_BYTES = 32 * 1024
+ETHERNET_FRAGMENT_BYTES = 1200  # fits an MTU of 1500 with IP, UDP, our fields and the signature
+
+
+class Transmitter:
+    """Knows the media, signs, and adds the fields that every packet has."""
+
+    def __init__(self, node: str, ha_cf: HaCf, keys: AuthKeys) -> None:
+        self.node = node
+        self.keys = keys
+        self.framing = ha_cf.framing
+        self.ttl = str(ha_cf.hopfudge + len(ha_cf.nodes))
+        self.generation = 0
+        self.uuid = b""
+        self.wall_offset_ms = 0
+        self.links: dict[str, str] = {}
+        """The link's name of each medium."""
+        self.peers: dict[str, list[str]] = {}
+        """The addresses of each medium: one per ucast line, else one that all listen on."""
+        for medium in ha_cf.media:
+            self.links[medium.name] = medium.link
+            peers = self.peers.setdefault(medium.name, [])
+            if medium.peer not in peers:
+                peers.append(medium.peer)
+
+    def _packet(self, items: Sequence[tuple[str, Value]], now: Instant) -> Packet:
+        assert self.generation > 0
+        common: list[tuple[str, Value]] = [
+            ("src", self.node),
+            ("hg", f"{self.generation:x}"),
+            ("ts", f"{(now + self.wall_offset_ms) // 1000:x}"),
+            ("ttl", self.ttl),
+        ]
+        return Packet(data=pack(Fields([*items, *common]), self.keys, self.framing))
+
+    def to_all(self, items: Sequence[tuple[str, Value]], now: Instant) -> list[Send]:
+        packet = self._packet(items, now)
+        return [Send(Wire(medium, peer), packet) for medium, peers in self.peers.items() for peer in peers]
+
+    def to_node(self, items: Sequence[tuple[str, Value]], node: Node, now: Instant, bulk: bool = False) -> list[Send]:
+        """By every medium, or by one that works when `bulk`. Others that listen there see it and pass it by."""
+        packet = self._packet(items, now)
+        media = list(self.peers)
+        if bulk:
+            working = [medium for medium in media if self._works(node, medium)]
+            media = working[:1] or media
+        return [Send(Wire(medium, peer), packet) for medium in media for peer in self._addresses(node, medium)]
+
+    def _works(self, node: Node, medium: str) -> bool:
+        link = node.links.get(self.links[medium])
+        return link is not None and link.up
+
+    def _addresses(self, node: Node, medium: str) -> list[str]:
+        target = node.targets.get(medium)
+        return [target] if target is not None else self.peers[medium]
+
+    def learn(self, node: Node, wire: Wire) -> None:
+        """A fresh packet of `node` came from there: if that is one of our peers' addresses, it is the node's."""
+        peers = self.peers.get(wire.medium, [])
+        if wire.peer in peers:
+            node.targets[wire.medium] = wire.peer
+            return
+        host = wire.peer.rpartition(":")[0]  # Heartbeat 3.0.6 sends from a port of its own
+        same_host = [peer for peer in peers if peer.rpartition(":")[0] == host]
+        if len(same_host) == 1 and len(peers) == len({peer.rpartition(":")[0] for peer in peers}):
+            node.targets[wire.medium] = same_host[0]
+
+
+def fragment_bytes(ha_cf: HaCf) -> int:
+    """How much of a frame one packet carries: as ha.cf says, else what the media take without being split."""
+    if ha_cf.fragment_bytes:
+        return ha_cf.fragment_bytes
+    on_loopback = all(medium.interface == "lo" for medium in ha_cf.media)
+    return LOOPBACK_FRAGMENT_BYTES if on_loopback else ETHERNET_FRAGMENT_BYTES
