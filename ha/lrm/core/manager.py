@@ -67,17 +67,15 @@ class ResourceManager:
         self._metadata = MetadataCache()
         self._searches: dict[int, tuple[Asker, str]] = {}
         self._search_serial = 0
-        self._wall_offset_ms = 0
+        self._wall_offset_ms: int | None = None
+        self._found: Adopted | None = None  # what was found before the wall clock was known
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
         match event:
             case Started():
                 return self._start(event)
             case Wall(offset_ms):
-                self._wall_offset_ms = offset_ms
-                if self._slots is not None:
-                    self._slots.wall_offset_ms = offset_ms
-                return []
+                return self._set_wall(offset_ms, now)
             case Received(sender, message):
                 if self._is_adopting():
                     return self._hold(event)
@@ -108,7 +106,6 @@ class ResourceManager:
             chance=random.Random(event.seed),
             max_parallel=self._max_parallel,
             newest_view=view,
-            wall_offset_ms=self._wall_offset_ms,
         )
         self._adoption = Adoption(self._slots)
         return [*effects, Execute("adopt", AdoptAgents())]
@@ -183,7 +180,16 @@ class ResourceManager:
             case _:
                 raise AssertionError(f"{operation} ended in {outcome!r}")
 
+    def _set_wall(self, offset_ms: int, now: Instant) -> list[Effect]:
+        self._wall_offset_ms = offset_ms
+        self._running_slots().wall_offset_ms = offset_ms
+        found, self._found = self._found, None
+        return self._adopt(found, now) if found is not None else []
+
     def _adopt(self, adopted: Adopted, now: Instant) -> list[Effect]:
+        if self._wall_offset_ms is None:
+            self._found = adopted  # results among it are dated
+            return []
         assert self._adoption is not None
         effects = self._adoption.take_up(adopted, now)
         self._adoption = None

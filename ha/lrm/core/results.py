@@ -32,7 +32,7 @@ def result_of(
         user_data=order.user_data,
         last_run_s=last_run_s,
         last_rc_change_s=last_run_s if changed or previous is None else previous.last_rc_change_s,
-        queue_ms=max(0, task.begun_ms - task.queued_ms),
+        queue_ms=max(0, started_ms - task.queued_ms),
         exec_ms=outcome.exec_ms,
         deleted=deleted,
     )
