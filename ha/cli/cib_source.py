@@ -101,6 +101,16 @@ def read_file(path: Path) -> bytes:
         raise SourceError(Exit.NO_INPUT, f"{path}: {error.strerror}") from error
 
 
+def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> CibSource:
+    """The CIB that the environment chooses, to read and to change. Raises SourceError."""
+    path = chosen_file()
+    if path is None:
+        return connect(root, program, timeout_ms)
+    from ha.cli.cib_file import CibFile
+
+    return CibFile(path, program)
+
+
 def connect(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> LiveCib:
     """The running cluster's CIB. Raises SourceError."""
     try:

@@ -12,6 +12,7 @@ class Exit(IntEnum):
     INVALID_PARAMETER = 2
     UNIMPLEMENTED = 3
     NOT_INSTALLED = 5
+    NOT_RUNNING = 7
     USAGE = 64
     DATA_ERROR = 65
     NO_INPUT = 66
@@ -45,6 +46,7 @@ WORDS: dict[int, str] = {
     Exit.INVALID_PARAMETER: "Invalid parameter",
     Exit.UNIMPLEMENTED: "Unimplemented",
     Exit.NOT_INSTALLED: "Not installed",
+    Exit.NOT_RUNNING: "Not running",
     Exit.USAGE: "Incorrect usage",
     Exit.DATA_ERROR: "Invalid data given",
     Exit.NO_INPUT: "Input file not available",

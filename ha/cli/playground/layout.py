@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from ha.root import MAX_ROOT_LENGTH, Root, RootError, shipped
+from ha.root import MAX_ROOT_LENGTH, Root, RootError
 
 MAX_NODES = 16
 """More would work; a laptop would not."""
@@ -138,13 +138,3 @@ def _write_node(layout: Layout, node: str, key: str) -> None:
     root.ha_cf.write_text("\n".join(lines) + "\n")
     root.authkeys.touch(mode=0o600)
     root.authkeys.write_text(f"auth 1\n1 hmac-sha256 {key}\n")
-    # The agents that come with the program, and the machine's own.
-    agents = shipped("resource.d")
-    (root.config_dir / "resource.d").symlink_to(agents / "heartbeat")
-    ocf = root.path("/usr/lib/ocf/resource.d")
-    ocf.mkdir(parents=True)
-    for provider in sorted((agents / "ocf").iterdir()):
-        (ocf / provider.name).symlink_to(provider)
-    for provider in sorted(Path("/usr/lib/ocf/resource.d").glob("*")):
-        if not (ocf / provider.name).exists():
-            (ocf / provider.name).symlink_to(provider)
