@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ccm says: which nodes form the cluster, by which agreement, and with what right."""
+"""What ccm says: which nodes form the cluster, by which agreement, and with what right.
+
+The first half is for the other modules and the tools; the second is what the ccms of the nodes say to each other
+(`ha.ccm.core` describes the protocol).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,10 +30,15 @@ class ViewId(msgspec.Struct, frozen=True, order=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A node in a view. `born_on` is the instance in which it joined: members are listed by age, the oldest first."""
+    """A node in a view. `born_on` is the instance in which it joined: members are listed by age, the oldest first.
+
+    `life` names the node from one start of its cluster stack to its end: another after a reboot or a clean leave,
+    the same after the restart of a worker.
+    """
 
     node: str
     born_on: int
+    life: str = ""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -74,3 +83,71 @@ class ConfirmedDown(Message, frozen=True, kw_only=True):
     """From the crmd: these nodes were fenced with confirmation, so a two-node half may count as quorate."""
 
     nodes: tuple[str, ...]
+
+
+# Between the ccms of the nodes ---------------------------------------------------------------------------------------
+
+NODES_LIMIT = 256
+"""Most nodes a message may speak of; ha.cf allows fewer."""
+
+EVIDENCE_LIMIT = 400
+"""Most characters of evidence per lost node; the rest is cut off."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What one node says of itself. `starts` and `serial` order its reports; others pass them on unchanged.
+
+    `hears` names the nodes (itself included) that it hears. `view` is the view it holds, `quorate` and `born_on` are
+    that view's quorum and its own age there. It has promised not to agree to an instance up to `promised` any more;
+    `promise` is the agreed proposal that may yet become its view.
+    """
+
+    node: str
+    incarnation: str
+    life: str
+    boot: str
+    starts: int
+    serial: int
+    hears: Annotated[tuple[str, ...], msgspec.Meta(max_length=NODES_LIMIT)]
+    view: ViewId | None = None
+    quorate: bool = False
+    born_on: int = 0
+    promised: int = 0
+    promise: ViewId | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A life that is over for certain: the node said goodbye after stopping its resources, or its fencing is confirmed.
+
+    `life` is empty when the node was never heard.
+    """
+
+    node: str
+    life: str
+    how: Literal["left", "fenced"]
+
+
+class Reach(Message, frozen=True, kw_only=True):
+    """To every ccm: my own report first, then those that some listener of mine cannot hear for itself.
+
+    `ask`: answer with yours.
+    """
+
+    reports: Annotated[tuple[Report, ...], msgspec.Meta(min_length=1, max_length=NODES_LIMIT)]
+    ended: Annotated[tuple[Ended, ...], msgspec.Meta(max_length=NODES_LIMIT)] = ()
+    ask: bool = False
+
+
+class Propose(Message, frozen=True, kw_only=True):
+    """From the coordinator to each of `members`: let this be our next view. Repeated until all of them accepted."""
+
+    id: ViewId
+    members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=NODES_LIMIT)]
+    quorate: bool
+    evidence: dict[str, str] = {}
+
+
+class Accept(Message, frozen=True, kw_only=True):
+    """To the proposer: I have promised, durably, to agree to nothing older than this."""
+
+    id: ViewId

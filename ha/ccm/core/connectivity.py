@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who hears whom: what our heartbeat says of the others, and what the others' ccms report.
+
+The reports spread as link states do in OSPF (RFC 2328): each node describes itself under a growing number, others pass
+the description on unchanged to those who cannot hear it, and every node computes the same function of the same set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from ha.ccm.core.clique import partition
+from ha.ccm.msg import EVIDENCE_LIMIT, Ended, Report, ViewId
+from ha.heartbeat.msg import NodeState, NodeStatus
+
+SETTLED: frozenset[NodeState] = frozenset({"active", "dead", "left"})
+"""States that say whether a node is there. `init` and `up` say that heartbeat does not know yet."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """What we know of one configured node, ourselves included. `silent` explains why we count it as not heard."""
+
+    node: str
+    state: NodeState | None = None
+    active: bool = False
+    boot: str = ""
+    generation: int = 0
+    evidence: str = ""
+    silent: str = ""
+    report: Report | None = None
+
+
+class Connectivity:
+    """The configured nodes and who of them hears whom. `own` is our report as the others shall know it."""
+
+    def __init__(self, node: str, nodes: Iterable[str]) -> None:
+        self.node = node
+        self.peers = {name: Peer(name) for name in sorted(nodes)}
+        self.ended: dict[str, Ended] = {}
+        self._groups: tuple[tuple[str, ...], ...] | None = None
+        assert node in self.peers
+
+    # What heartbeat says ---------------------------------------------------------------------------------------------
+
+    def status(self, message: NodeStatus) -> None:
+        """Take in a node's state. A new boot means that all we knew of the node is over."""
+        peer = self.peers[message.node]
+        if message.boot_id and peer.boot and message.boot_id != peer.boot:
+            peer.report = None
+            peer.silent = ""
+        peer.state = message.state
+        peer.boot = message.boot_id or peer.boot
+        peer.generation = max(peer.generation, message.generation)
+        if peer.report is not None and peer.boot and peer.report.boot != peer.boot:
+            peer.report = None
+        if message.state in SETTLED:
+            peer.active = message.state == "active"
+            peer.evidence = message.evidence[:EVIDENCE_LIMIT]
+            peer.silent = ""
+        self._groups = None
+
+    def silence(self, node: str, reason: str) -> None:
+        """Count a node as not heard until its ccm speaks again."""
+        self.peers[node].silent = reason
+        self._groups = None
+
+    # What the ccms say -----------------------------------------------------------------------------------------------
+
+    def take(self, report: Report, *, direct: bool) -> None:
+        """Take in a report: from the node itself, or passed on by another for a node that we do not hear."""
+        peer = self.peers[report.node]
+        known = peer.report
+        if direct:
+            peer.silent = ""
+            if peer.boot and report.boot and report.boot != peer.boot:
+                # Said by the machine that was there before, and overtaken by the news of its boot.
+                return
+            if known is not None and known.incarnation == report.incarnation and known.serial > report.serial:
+                return
+        elif self.hears(report.node) or (known is not None and _version(known) >= _version(report)):
+            return
+        peer.report = report
+        ended = self.ended.get(report.node)
+        if direct and ended is not None and ended.life != report.life:
+            del self.ended[report.node]
+        self._groups = None
+
+    def take_own(self, report: Report) -> None:
+        assert report.node == self.node
+        self.peers[self.node].report = report
+        self._groups = None
+
+    def promised(self, node: str, view: ViewId) -> None:
+        """The node has accepted `view`: what its next report will say is known already."""
+        report = self.peers[node].report
+        if report is not None and report.promised < view.instance:
+            self.peers[node].report = msgspec.structs.replace(report, promised=view.instance, promise=view)
+
+    def end(self, ended: Ended) -> None:
+        self.ended[ended.node] = ended
+        self._groups = None
+
+    # What follows ----------------------------------------------------------------------------------------------------
+
+    def hears(self, node: str) -> bool:
+        """Whether we hear the node, in a life that is not over."""
+        peer = self.peers[node]
+        if node == self.node:
+            return True
+        ended = self.ended.get(node)
+        over = ended is not None and peer.report is not None and peer.report.life == ended.life
+        return peer.active and not peer.silent and not over
+
+    def heard(self) -> tuple[str, ...]:
+        return tuple(node for node in self.peers if self.hears(node))
+
+    def life(self, node: str) -> str:
+        """The node's latest known life, "" when it never reported."""
+        report = self.peers[node].report
+        return "" if report is None else report.life
+
+    def proved_down(self, node: str) -> bool:
+        """Whether the node is known for certain to be down: its last life was fenced or left, and none followed."""
+        ended = self.ended.get(node)
+        return ended is not None and not self.peers[node].active and self.life(node) in ("", ended.life)
+
+    def reports(self) -> Mapping[str, Report]:
+        return {node: peer.report for node, peer in self.peers.items() if peer.report is not None}
+
+    def connected(self, one: str, other: str) -> bool:
+        """Whether both report that they hear the other. For ourselves heartbeat's word of this moment counts."""
+        return self._reaches(one, other) and self._reaches(other, one)
+
+    def group(self) -> tuple[str, ...]:
+        """The fully connected set that this node belongs to, the most senior first."""
+        return self.groups()[-1]
+
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """That set, last, after those that are taken out of the reporting nodes before it because they are better."""
+        if self._groups is None:
+            reports = self.reports()
+            assert self.node in reports
+            by_seniority = sorted(reports, key=lambda node: seniority(reports[node]))
+            self._groups = partition(by_seniority, self.connected, self.node)
+        return self._groups
+
+    def relays(self) -> tuple[Report, ...]:
+        """The reports that some node which hears us needs from us, because it does not hear their authors."""
+        reports = self.reports()
+        listeners = [node for node in reports if node != self.node and self.hears(node)]
+        heard = {author for node in [self.node, *listeners] for author in self._heard_by(node, reports)}
+        return tuple(
+            report
+            for author, report in reports.items()
+            if author in heard
+            and author != self.node
+            and any(author not in reports[listener].hears for listener in listeners if listener != author)
+        )
+
+    def why_lost(self, node: str, group: Iterable[str]) -> str:
+        """Why the node is not in `group`, in words."""
+        peer = self.peers[node]
+        if not self.hears(node):
+            ground = peer.silent or peer.evidence or ("left" if peer.state == "left" else "not heard")
+            return f"{self.node}: {ground}"[:EVIDENCE_LIMIT]
+        deaf = [member for member in group if member in self.peers and not self.connected(member, node)]
+        return f"no two-way link with {', '.join(deaf)}"[:EVIDENCE_LIMIT] if deaf else f"{self.node}: started anew"
+
+    def _heard_by(self, node: str, reports: Mapping[str, Report]) -> tuple[str, ...]:
+        return self.heard() if node == self.node else reports[node].hears
+
+    def _reaches(self, listener: str, speaker: str) -> bool:
+        if listener == self.node:
+            return self.hears(speaker)
+        report = self.peers[listener].report
+        return report is not None and speaker in report.hears
+
+
+def seniority(report: Report) -> tuple[bool, bool, int, int, str]:
+    """Sorts the node first that should lead, and whose view is the one to go on from.
+
+    Holders of a quorate view before others, the latest such view first (two quorate views have a member in common, so
+    the later one followed from the earlier). Then by age, then by name.
+    """
+    instance = report.view.instance if report.view is not None and report.quorate else 0
+    return report.view is None, not report.quorate, -instance, report.born_on, report.node
+
+
+def _version(report: Report) -> tuple[int, int]:
+    return report.starts, report.serial
+
+
+def holds(report: Report, view: ViewId) -> bool:
+    """Whether the node holds `view`, or has all it needs to install it as soon as it learns that it was agreed."""
+    return view in (report.view, report.promise)
