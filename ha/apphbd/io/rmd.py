@@ -118,10 +118,11 @@ def become_new_rmd(root: Root, reason: str) -> NoReturn:
     """Execute a new rmd in this process' place. Raises OSError."""
     become_ordinary()
     os.environ.pop(CHANNEL_VARIABLE, None)
-    # The captured output went to the rmd that is no more.
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+    # The captured output went to the rmd that is no more. What the new one cannot log itself must still be found.
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    log = os.open(root.log_dir / "rmd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     os.chdir("/")
     signal.set_wakeup_fd(-1)
     # The package must be found again even where it was run from a checkout.

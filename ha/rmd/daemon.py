@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command `rmd`: prepares the node's places, detaches, supervises, and executes itself anew for a reload."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import daemon
+from setproctitle import setproctitle
+
+import ha
+from ha.apphbd.daemon import read_settings as read_apphbd_settings
+from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError
+from ha.rmd.io import pidfile
+from ha.rmd.io.directories import DirectoryError, prepare, stanzas
+from ha.rmd.io.loop import RootSupervisor
+from ha.rmd.io.options import CLIENT_CONFIGURATION, RootOptions, write_configuration
+from ha.rmd.io.pidfile import AlreadyRunning, PidFile
+from ha.rmd.io.systemd import Systemd
+from ha.rmd.model import Settings, read_rmd_cf
+from ha.root import Root, RootError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 64
+EXIT_CONFIG = 78
+
+TAKEOVER_WAIT_MS = 5_000
+"""How long a new rmd that apphbd starts waits for the lock of the one that died."""
+
+READY_TIMEOUT_S = 30
+"""How long the starting command waits for the workers before it leaves them to rmd."""
+
+
+def main_cli(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    try:
+        root = Root.choose(options.root)
+        os.environ["HA_ROOT"] = root.prefix
+        if options.stop or options.status:
+            return _stop(root) if options.stop else _status(root)
+        return _start(root, foreground=options.foreground, takeover=options.takeover)
+    except (RootError, DirectoryError, AlreadyRunning) as error:
+        print(f"rmd: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except ConfigError as error:
+        print(f"rmd: configuration: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except OSError as error:
+        print(f"rmd: {error.filename or 'system'}: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="rmd", description="Starts and supervises every process of this cluster node.",
+        epilog=f"supervisorctl -c RUN/{CLIENT_CONFIGURATION} lists, stops and starts the workers.",
+    )  # fmt: skip
+    parser.add_argument("--root", metavar="DIR", help="the node's root directory (default: HA_ROOT, else the machine)")
+    parser.add_argument("--foreground", action="store_true", help="do not detach; log lines go to standard error too")
+    parser.add_argument("--stop", action="store_true", help="stop the node in good order and wait for its end")
+    parser.add_argument("--status", action="store_true", help="say whether rmd runs: exit status 0 or 3, as LSB has it")
+    parser.add_argument("--takeover", metavar="REASON", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"rmd {ha.__version__}")
+    return parser.parse_args(arguments)
+
+
+# Start ---------------------------------------------------------------------------------------------------------------
+
+
+def _start(root: Root, *, foreground: bool, takeover: str | None) -> int:
+    node = root.node_name()
+    prepare(root)
+    settings = read_settings(root)
+    read_apphbd_settings(root)  # a mistake in apphbd.cf is better told here than by a dead apphbd
+    configuration = write_configuration(root, stanzas(root))
+    RootOptions(root, foreground=foreground).realize(["-c", str(configuration)], doc="rmd", progname="rmd")
+    lock = PidFile(root.run_dir / "rmd.pid", wait_ms=TAKEOVER_WAIT_MS if takeover else 0)
+    systemd = Systemd(os.environ)
+    if foreground:
+        try:
+            lock.acquire()
+        except AlreadyRunning as error:
+            return _adopt(systemd, error)
+        try:
+            return _serve(root, node, settings, systemd, configuration, takeover=takeover, ready_pipe=None)
+        finally:
+            lock.release()
+    running = pidfile.holder(lock.path)
+    if running is not None:
+        raise AlreadyRunning(lock.path, running)
+    return _detach(root, node, settings, systemd, configuration, lock)
+
+
+def _adopt(systemd: Systemd, error: AlreadyRunning) -> int:
+    """systemd started a second rmd where apphbd had been quicker: it is told which one to watch."""
+    if not systemd.present or error.pid is None:
+        raise error
+    systemd.tell("READY=1", f"MAINPID={error.pid}", "STATUS=taken over by apphbd")
+    return 0
+
+
+def read_settings(root: Root) -> Settings:
+    """rmd.cf; an absent file means the defaults. Raises ConfigError."""
+    path = root.config_dir / "rmd.cf"
+    try:
+        with path.open("rb") as file:
+            return read_rmd_cf(file.read(MAX_CONFIG_BYTES + 1).decode("utf-8"), str(path))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _detach(
+    root: Root, node: str, settings: Settings, systemd: Systemd, configuration: Path, lock: PidFile
+) -> int:
+    """The command waits until the workers are ready, or until rmd says why they are not."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid != 0:
+        os.close(write)
+        return _await_ready(read)
+    os.close(read)
+    try:
+        context = daemon.DaemonContext(pidfile=lock, files_preserve=[write])  # type: ignore[no-untyped-call]
+        with context:
+            status = _serve(root, node, settings, systemd, configuration, takeover=None, ready_pipe=write)
+    except (AlreadyRunning, OSError, ConfigError) as error:
+        os.write(write, f"rmd: {error}".encode())
+        os._exit(EXIT_FAILED)
+    os._exit(status)
+
+
+def _await_ready(read: int) -> int:
+    if not select.select([read], [], [], READY_TIMEOUT_S)[0]:
+        print(f"rmd: the workers are not ready after {READY_TIMEOUT_S} s; rmd goes on trying", file=sys.stderr)
+        return EXIT_FAILED
+    said = os.read(read, 4096)
+    if said == b"ready":
+        return 0
+    print(said.decode("utf-8", "replace") or "rmd ended during its start: see its log", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _serve(
+    root: Root,
+    node: str,
+    settings: Settings,
+    systemd: Systemd,
+    configuration: Path,
+    *,
+    takeover: str | None,
+    ready_pipe: int | None,
+) -> int:
+    setproctitle(f"ha-rmd {node}")
+    options = RootOptions(root, foreground=ready_pipe is None)
+    options.realize(["-c", str(configuration)], doc="rmd", progname="rmd")
+    options.make_logger()
+    options.set_rlimits_or_exit()
+    supervisor = RootSupervisor(options, root=root, node=node, settings=settings, systemd=systemd)
+    if takeover is not None:
+        supervisor.critical(f"a new rmd (pid {os.getpid()}) was started by apphbd: the former one: {takeover}")
+    if ready_pipe is not None:
+        supervisor.on_ready = lambda: _say_ready(ready_pipe)
+    gc.collect()
+    gc.freeze()
+    ended = supervisor.run()
+    if supervisor.failure and ready_pipe is not None:
+        _say(ready_pipe, f"rmd: {supervisor.failure}")
+    options.close_logger()
+    if ended == "reload":
+        _execute_anew(root)
+    return EXIT_FAILED if supervisor.failure else 0
+
+
+def _say_ready(pipe: int) -> None:
+    _say(pipe, "ready")
+
+
+def _say(pipe: int, text: str) -> None:
+    try:
+        os.write(pipe, text.encode())
+    except BrokenPipeError:
+        return  # the command that started rmd waits no more
+
+
+def _execute_anew(root: Root) -> None:
+    """A reload: the same process number, freshly read code and configuration. The lock is taken again."""
+    command = [sys.executable, "-m", "ha.rmd", "--foreground", *(["--root", root.prefix] if root.prefix else [])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(_with_package(os.environ.get("PYTHONPATH", "")))
+    os.execv(sys.executable, command)
+
+
+def _with_package(inherited: str) -> list[str]:
+    own = str(Path(ha.__file__).resolve().parents[1])
+    entries = [entry for entry in inherited.split(os.pathsep) if entry]
+    return entries if own in entries else [own, *entries]
+
+
+# Stop and status -----------------------------------------------------------------------------------------------------
+
+
+def _stop(root: Root) -> int:
+    """Waits for rmd's end, however long the resources take to stop."""
+    pid = pidfile.holder(root.run_dir / "rmd.pid")
+    if pid is None:
+        print("rmd: not running", file=sys.stderr)
+        return 0
+    life = os.pidfd_open(pid)
+    signal.pidfd_send_signal(life, signal.SIGTERM)
+    poll = select.poll()
+    poll.register(life, select.POLLIN)
+    poll.poll()
+    return 0
+
+
+def _status(root: Root) -> int:
+    pid = pidfile.holder(root.run_dir / "rmd.pid")
+    print(f"rmd is running with pid {pid}" if pid else "rmd is not running")
+    return 0 if pid else 3

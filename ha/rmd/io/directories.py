@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The node's directories, made with their owners, and the stanzas' place."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import sys
+from pathlib import Path
+
+import ha
+from ha.ipc.credentials import CLUSTER_GROUP, CLUSTER_USER
+from ha.root import Root
+
+STACKS = "stacks"
+"""Below the run directory: where workers dump their stacks when they are late."""
+
+_UNSAFE = frozenset(" \t\n;#%,'\"")
+"""Characters that supervisor's configuration would read as its own."""
+
+
+class DirectoryError(Exception):
+    """The root cannot be used; the text names the directory and the remedy."""
+
+
+def cluster_owner() -> tuple[int, int] | None:
+    """(uid, gid) of hacluster:haclient when we are root and both exist; else everything stays ours."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(CLUSTER_USER).pw_uid, grp.getgrnam(CLUSTER_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def prepare(root: Root) -> None:
+    """Raises DirectoryError."""
+    if _UNSAFE & set(root.prefix):
+        raise DirectoryError(f"root directory {root.prefix!r}: blanks, quotes and any of ; # % , cannot be used in it")
+    owner = cluster_owner()
+    wanted = (
+        (root.run_dir, 0o750),
+        (root.run_dir / STACKS, 0o750),
+        (root.state_dir, 0o750),
+        (root.cib_dir, 0o750),
+        (root.log_dir, 0o750),
+    )
+    for path, mode in wanted:
+        try:
+            new = not path.exists()
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
+            if new:
+                path.chmod(mode)  # whatever the umask was
+            if owner and (path.stat().st_uid, path.stat().st_gid) != owner:
+                os.chown(path, *owner)
+        except OSError as error:
+            who = pwd.getpwuid(os.geteuid()).pw_name
+            raise DirectoryError(
+                f"{path} cannot be made or used by {who}: {error.strerror}; "
+                "run rmd as root, or give --root a directory of your own"
+            ) from error
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise DirectoryError(f"{path} is not writable: run rmd as its owner, or give --root another directory")
+
+
+def stanzas(root: Root) -> Path:
+    """The node's own supervisor.d if it has one, else the one shipped with the package. Raises DirectoryError."""
+    candidates = (
+        root.supervisor_dir,
+        Path(ha.__file__).resolve().parents[1] / "supervisor.d",
+        Path(sys.prefix) / "share" / "heartbeat" / "supervisor.d",
+    )
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise DirectoryError(f"no supervisor.d found: looked in {', '.join(str(folder) for folder in candidates)}")

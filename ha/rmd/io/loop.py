@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The root supervisor: waits for whatever comes first, reaps, restarts, listens to apphbd, serves rmd.sock.
+
+Rules of this file
+
+* Reaping is followed at once by the transitions that restart what was reaped; nothing waits for a next poll.
+* Nothing here blocks: no wait without a deadline, no write that may not be taken, no name service.
+* The beat to apphbd is sent at the end of a turn, by the loop itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from supervisor import events
+from supervisor.medusa import asyncore_25 as asyncore
+from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
+from supervisor.supervisord import Supervisor
+
+from ha.apphbd.io.journal import Journal
+from ha.apphbd.io.links import Door
+from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, ShuttingDown
+from ha.ipc.codec import CodecError
+from ha.machine import Client, Instant, Level, Local, Message
+from ha.rmd.core.pair import PairWatch
+from ha.rmd.io import evidence
+from ha.rmd.io.options import RootOptions
+from ha.rmd.io.pair import Channel
+from ha.rmd.io.process import Worker
+from ha.rmd.io.reset import reset_machine
+from ha.rmd.io.systemd import Systemd
+from ha.rmd.model import APPHBD, Escalation, Reset, Settings
+from ha.rmd.msg import GetWorkers, LeaveCluster, LeftCluster, ResetNode, StartWorker, StopWorker, WorkerLine, Workers
+from ha.root import Root
+
+APPHBD_START_MS = 10_000
+"""apphbd beats for the first time within this, or is killed and forked again."""
+
+MAX_WAIT_S = 1.0
+"""Between two looks at supervisor's own clockwork (its tick events)."""
+
+UNCONFIRMED_KILL_MS = 5_000
+"""A worker that was killed and has not ended by then hangs in the kernel."""
+
+CRMD = Local("crmd")
+
+
+class RootSupervisor(Supervisor):
+    """`run` returns "stopped", or "reload" when rmd is to execute itself anew."""
+
+    def __init__(self, options: RootOptions, *, root: Root, node: str, settings: Settings, systemd: Systemd) -> None:
+        super().__init__(options)
+        options.supervisor = self
+        self.root = root
+        self.node = node
+        self.settings = settings
+        self.systemd = systemd
+        self.pid = os.getpid()
+        self.failure = ""
+        """Why rmd ends, when that is not because it was asked to."""
+        self.on_ready: Callable[[], None] = lambda: None
+        self.channel = Channel(settings)
+        self._pair = PairWatch(APPHBD_START_MS, settings.pair_deadline_ms)
+        self._pair_beat_at: Instant = 0
+        self._journal = Journal("rmd", node, root)
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._writers: dict[int, Callable[[], None]] = {}
+        self._channel_descriptor: int | None = None
+        self._door: Door | None = None
+        self._kills: dict[int, tuple[str, Instant]] = {}
+        self._leave_until: Instant | None = None
+        self._left = False
+        self._is_ready = False
+        self._watchdog_at: Instant = 0
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    # For workers -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def now() -> Instant:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    @property
+    def accepts_starts(self) -> bool:
+        """Also while the crmd stops the node's resources: it needs its workers for that."""
+        return bool(self.options.mood == SupervisorStates.RUNNING or self._leave_until is not None)
+
+    def announce_long_step(self) -> None:
+        self.channel.beat(busy=True)
+
+    def forked(self, worker: Worker) -> None:
+        """In rmd, right after the fork."""
+        now = self.now()
+        if worker.name == APPHBD:
+            self.channel.forked()
+            self._pair.started(now)
+            self._watch_channel()
+            self._tell_apphbd_everything(worker)
+        else:
+            self.channel.send(self._expectation(worker))
+
+    def ended(self, worker: Worker, pid: int) -> None:
+        """Its process was reaped."""
+        self._kills.pop(pid, None)
+        if worker.name == APPHBD:
+            self._pair.ended()
+            self._unwatch_channel()
+            self.channel.close()
+        else:
+            self.channel.send(Gone(module=worker.name, pid=pid))
+
+    def escalate(self, kind: Escalation, text: str) -> None:
+        self.failure = text
+        match kind:
+            case Escalation.LEAVE:
+                self.critical(f"{text}: this node leaves the cluster (HA_ESCALATION leave)")
+                self.options.mood = SupervisorStates.SHUTDOWN
+            case Escalation.RESET:
+                self._reset(text)
+            case Escalation.KEEP:
+                raise AssertionError(kind)
+
+    # Notes -----------------------------------------------------------------------------------------------------------
+
+    def info(self, text: str) -> None:
+        self.options.logger.info(text)
+        self._journal.write("info", text, self.now())
+
+    def warn(self, text: str) -> None:
+        self.options.logger.warn(text)
+        self._journal.write("warning", text, self.now())
+
+    def error(self, text: str) -> None:
+        self.options.logger.error(text)
+        self._journal.write("error", text, self.now())
+
+    def critical(self, text: str) -> None:
+        self.options.logger.critical(text)
+        self._journal.write("critical", text, self.now())
+
+    # The life of rmd -------------------------------------------------------------------------------------------------
+
+    def run(self) -> str:
+        self.process_groups: dict[str, Any] = {}
+        self.stop_groups: list[Any] | None = None
+        events.clear()
+        self._take_signals()
+        try:
+            self._door = Door("rmd", self.node, f"{self.node}-{self.pid}-{self.now():x}", self.root, self)
+            for config in self.options.process_group_configs:
+                self.add_process_group(config)
+            self.options.openhttpservers(self)
+            self.runforever()
+        except asyncore.ExitNow:
+            pass
+        finally:
+            self._close()
+        return "reload" if self.options.mood == SupervisorStates.RESTARTING else "stopped"
+
+    def runforever(self) -> None:
+        events.notify(events.SupervisorRunningEvent())
+        for group in sorted(self.process_groups.values()):
+            group.transition()  # in start order: the first workers run while later ones' code is read
+        self._load_the_rest()
+        while True:
+            self._judge_mood()
+            self._turn()
+            if self.stopping:
+                self.ordered_stop_groups_phase_2()
+
+    def _load_the_rest(self) -> None:
+        """Workers that are started later, by request, are loaded now, so that their start is a fork."""
+        for worker in self.workers():
+            if worker.state == ProcessStates.STOPPED:
+                try:
+                    worker.get_execv_args()
+                except Exception as error:
+                    self.error(str(error))
+
+    def _turn(self) -> None:
+        asked_s = self._patience_s()
+        before = self.now()
+        ready = self._wait(asked_s)
+        self._pair.held_up(self.now() - before - int(asked_s * 1000), self.now())
+        for descriptor, mask in ready:
+            self._dispatch(descriptor, mask)
+        self.reap()
+        for group in sorted(self.process_groups.values()):
+            group.transition()
+        self.handle_signal()
+        self.tick()
+        self._judge_apphbd()
+        self._judge_kills()
+        self._judge_readiness()
+        self._journal.flush()
+        now = self.now()
+        if now >= self._pair_beat_at:
+            self._pair_beat_at = now + self.settings.pair_interval_ms
+            self.channel.beat()
+        if self.systemd.watchdog_interval_ms and now >= self._watchdog_at:
+            self._watchdog_at = now + self.systemd.watchdog_interval_ms
+            self.systemd.watchdog()
+
+    def _patience_s(self) -> float:
+        now = self.now()
+        waits = [MAX_WAIT_S, max(0, self._pair_beat_at - now) / 1000]
+        if self._pair.due is not None:
+            waits.append(max(0, self._pair.due - now) / 1000)
+        if self._leave_until is not None:
+            waits.append(max(0, self._leave_until - now) / 1000)
+        waits += [due for worker in self.workers() if (due := worker.due()) is not None]
+        # A remote call that is not done yet is asked again after its own delay.
+        waits += [channel.delay for channel in asyncore.socket_map.values() if getattr(channel, "delay", False)]
+        return min(waits)
+
+    def _wait(self, patience_s: float) -> list[tuple[int, int]]:
+        poll = select.poll()
+        for descriptor, dispatcher in self._dispatchers().items():
+            mask = (select.POLLIN if dispatcher.readable() else 0) | (select.POLLOUT if dispatcher.writable() else 0)
+            if mask:
+                poll.register(descriptor, mask)
+        poll.register(self._wake_read, select.POLLIN)
+        for descriptor in {*self._readers, *self._writers}:
+            mask = (select.POLLIN if descriptor in self._readers else 0) | (
+                select.POLLOUT if descriptor in self._writers else 0
+            )
+            poll.register(descriptor, mask)
+        return poll.poll(patience_s * 1000)
+
+    def _dispatchers(self) -> dict[int, Any]:
+        """supervisor's own: its sockets and the pipes of its processes."""
+        return {**self.options.get_socket_map(), **self.get_process_map()}
+
+    def _dispatch(self, descriptor: int, mask: int) -> None:
+        if descriptor == self._wake_read:
+            os.read(descriptor, 4096)
+        elif descriptor in self._readers or descriptor in self._writers:
+            if mask & ~select.POLLOUT and (reader := self._readers.get(descriptor)):
+                reader()
+            if mask & select.POLLOUT and (writer := self._writers.get(descriptor)):
+                writer()
+        elif (dispatcher := self._dispatchers().get(descriptor)) is not None:
+            self._serve(dispatcher, mask)
+
+    def _serve(self, dispatcher: Any, mask: int) -> None:
+        try:
+            if mask & ~select.POLLOUT:
+                dispatcher.handle_read_event()
+            if mask & select.POLLOUT:
+                dispatcher.handle_write_event()
+        except asyncore.ExitNow:
+            raise
+        except Exception:  # supervisor's own contract: the dispatcher logs what happened and closes itself
+            dispatcher.handle_error()
+
+    def _take_signals(self) -> None:
+        self.options.setsignals()
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+
+    def _close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        if self._door is not None:
+            self._door.close()
+        self._unwatch_channel()
+        self.channel.close()
+        self.options.close_httpservers()
+        self.options.cleanup()
+        self._journal.flush()
+        self._journal.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    # Mood: running, leaving, stopping --------------------------------------------------------------------------------
+
+    def _judge_mood(self) -> None:
+        if self.options.mood >= SupervisorStates.RUNNING:
+            return
+        if not self.stopping and self._may_stop():
+            self._begin_stop()
+        if self.stopping:
+            self.ordered_stop_groups_phase_1()
+            if not self.shutdown_report():
+                raise asyncore.ExitNow
+
+    def _may_stop(self) -> bool:
+        """Ask the crmd to leave the cluster first. A reload stops the workers alone: resources run on."""
+        if self.options.mood != SupervisorStates.SHUTDOWN or self._left:
+            return True
+        now = self.now()
+        if self._leave_until is None:
+            assert self._door is not None
+            if not self._door.send(CRMD, LeaveCluster()):
+                self.info("no crmd is connected: nothing has to leave the cluster")
+                return True
+            self.info("asked the crmd to leave the cluster")
+            self._leave_until = now + self.settings.leave_timeout_ms
+        if now >= self._leave_until:
+            waited = f"{self.settings.leave_timeout_ms} ms"
+            self.error(f"the crmd did not leave within {waited}: the workers are stopped anyway")
+            return True
+        return False
+
+    def _begin_stop(self) -> None:
+        self._leave_until = None
+        self.stopping = True
+        self.stop_groups = sorted(self.process_groups.values())
+        self.systemd.stopping()
+        self.channel.send(ShuttingDown())
+        events.notify(events.SupervisorStoppingEvent())
+
+    def handle_signal(self) -> None:
+        again = self.options.mood == SupervisorStates.SHUTDOWN
+        received = self.options.signal_receiver._signals_recvd
+        if again and self._leave_until is not None and {signal.SIGTERM, signal.SIGINT} & set(received):
+            self.warn("asked to stop again: the workers are stopped without leaving the cluster")
+            self._left = True
+        super().handle_signal()
+
+    # apphbd ----------------------------------------------------------------------------------------------------------
+
+    def _expectation(self, worker: Worker) -> Expect:
+        deadline_ms = worker.recovery.start_deadline_ms if worker.watched else 0
+        return Expect(module=worker.name, pid=worker.pid, deadline_ms=deadline_ms)
+
+    def _tell_apphbd_everything(self, apphbd: Worker) -> None:
+        self.channel.beat(busy=not self._is_ready)
+        for worker in self.workers():
+            if worker is not apphbd and worker.pid:
+                self.channel.send(self._expectation(worker))
+        if self.stopping:
+            self.channel.send(ShuttingDown())
+
+    def _watch_channel(self) -> None:
+        self._channel_descriptor = self.channel.descriptor
+        assert self._channel_descriptor is not None
+        self.watch(self._channel_descriptor, self._apphbd_speaks)
+
+    def _unwatch_channel(self) -> None:
+        if self._channel_descriptor is not None:
+            self.unwatch(self._channel_descriptor)
+            self._channel_descriptor = None
+
+    def _apphbd_speaks(self) -> None:
+        try:
+            while (message := self.channel.receive()) is not None:
+                self._heard_apphbd(message)
+        except EOFError:
+            self._unwatch_channel()  # its end follows as the end of its process
+        except CodecError as error:
+            self.error(f"apphbd's channel: {error}")
+
+    def _heard_apphbd(self, message: Message) -> None:
+        match message:
+            case Beat():
+                self._pair.beat(self.now())
+                if (apphbd := self.worker(APPHBD)) is not None:
+                    apphbd.become_running()
+            case ClientEvent(event=event, module=module, pid=pid, silent_ms=silent_ms):
+                worker = self.worker(module)
+                if worker is None or worker.pid != pid:
+                    self.info(f"{event}: {module} (pid {pid}), which is no worker of rmd")
+                else:
+                    self._heard_of(worker, event, silent_ms)
+            case _:
+                self.error(f"apphbd said {type(message).__name__}, which rmd does not know")
+
+    def _heard_of(self, worker: Worker, event: str, silent_ms: int) -> None:
+        label = f"{worker.name} (pid {worker.pid})"
+        match event:
+            case "HBREG":
+                worker.become_running()
+            case "HBWARN":
+                path = evidence.stacks_file(self.root, worker.name)
+                self.warn(f"{label}: no beat for {silent_ms} ms: its stacks go to {path}")
+                evidence.ask_for_stacks(worker.pid)
+            case "NOHB":
+                self._kill_hung(worker, f"no beat for {silent_ms} ms")
+            case "HBAGAIN":
+                self.warn(f"{label}: beats again after {silent_ms} ms")
+            case _:
+                self.options.logger.debug(f"{label}: {event}")
+
+    def _kill_hung(self, worker: Worker, reason: str) -> None:
+        seen = evidence.of_the_hung(worker.pid)
+        self.error(f"{worker.name} (pid {worker.pid}) is hung: {reason}; {seen}: killed and started again")
+        self._kills[worker.pid] = (worker.name, self.now() + UNCONFIRMED_KILL_MS)
+        worker.kill_hung()
+
+    def _judge_apphbd(self) -> None:
+        now = self.now()
+        apphbd = self.worker(APPHBD)
+        if apphbd is not None and apphbd.pid and not apphbd.killing and self._pair.frozen(now):
+            self._kill_hung(apphbd, f"no beat for {self._pair.silent_ms(now)} ms")
+            self._pair.ended()
+
+    def _judge_kills(self) -> None:
+        now = self.now()
+        for pid, (name, deadline) in list(self._kills.items()):
+            if now >= deadline:
+                del self._kills[pid]
+                self._reset(f"{name} (pid {pid}) was killed and does not end: {evidence.of_the_hung(pid)}")
+
+    # Readiness -------------------------------------------------------------------------------------------------------
+
+    def _judge_readiness(self) -> None:
+        if self._is_ready or self.options.mood < SupervisorStates.RUNNING:
+            return
+        waited = (ProcessStates.STARTING, ProcessStates.BACKOFF, ProcessStates.EXITED)
+        if not any(worker.state in waited for worker in self.workers() if worker.config.autostart):
+            self._is_ready = True
+            self.channel.beat()  # takes back the long silence promised while code was read
+            self.systemd.ready("every worker has started")
+            self.on_ready()
+
+    # rmd.sock --------------------------------------------------------------------------------------------------------
+
+    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        self._readers[descriptor] = on_readable
+
+    def watch_writable(self, descriptor: int, on_writable: Callable[[], None] | None) -> None:
+        if on_writable is None:
+            self._writers.pop(descriptor, None)
+        else:
+            self._writers[descriptor] = on_writable
+
+    def unwatch(self, descriptor: int) -> None:
+        self._readers.pop(descriptor, None)
+        self._writers.pop(descriptor, None)
+
+    def linked(self, peer: Local | Client) -> None:
+        if peer == CRMD and self._leave_until is not None:
+            assert self._door is not None
+            self._door.send(CRMD, LeaveCluster())  # it was restarted meanwhile and must hear it again
+
+    def unlinked(self, peer: Local | Client) -> None:
+        """A worker's end is noticed by its process."""
+
+    def note_link(self, text: str) -> None:
+        self.options.logger.info(text)
+
+    def heard(self, peer: Local | Client, message: Message) -> None:
+        if isinstance(message, GetWorkers):
+            assert self._door is not None
+            self._door.send(peer, Workers(workers=[self._line(worker) for worker in self.workers()]))
+            return
+        if isinstance(peer, Client) and peer.uid not in {0, os.geteuid()}:
+            self.warn(f"{peer.program} (uid {peer.uid}) may not say {type(message).__name__} to rmd")
+            return
+        match message:
+            case StartWorker(worker=name) | StopWorker(worker=name):
+                self._order(name, start=isinstance(message, StartWorker), sender=peer)
+            case LeftCluster():
+                self.info("the crmd has left the cluster")
+                self._left = True
+            case ResetNode(reason=reason):
+                self._reset(reason)
+            case _:
+                self.warn(f"{peer} said {type(message).__name__}, which rmd does not serve")
+
+    def _order(self, name: str, *, start: bool, sender: Local | Client) -> None:
+        worker = self.worker(name)
+        if worker is None:
+            self.error(f"{sender} asks for {name}, which is in no stanza")
+        elif start and self.accepts_starts:
+            worker.ensure_started()
+        elif not start:
+            worker.ensure_stopped()
+
+    @staticmethod
+    def _line(worker: Worker) -> WorkerLine:
+        return WorkerLine(
+            worker=worker.name,
+            pid=worker.pid,
+            state=getProcessStateDescription(worker.state),
+            restarts=worker.restarts.restarts,
+            ready_ms=worker.ready_ms,
+        )
+
+    # Inner things ----------------------------------------------------------------------------------------------------
+
+    def workers(self) -> Iterator[Worker]:
+        """In start order."""
+        for group in sorted(self.process_groups.values()):
+            yield from sorted(group.processes.values())
+
+    def worker(self, name: str) -> Worker | None:
+        group = self.process_groups.get(name)
+        return None if group is None else group.processes.get(name)
+
+    def _reset(self, reason: str) -> None:
+        """The duty of this node cannot be done safely: reset it, or at least be gone for its peers."""
+        how = self.settings.reset
+        self.critical(f"reset of this node: {reason} (rmd.cf: reset {how.value})")
+        self.failure = self.failure or reason
+        for worker in self.workers():
+            if worker.pid:
+                os.kill(worker.pid, signal.SIGKILL)
+        self.critical(f"every worker was killed; {reset_machine(how, self.root)}")
+        if how is Reset.NONE or how is Reset.WATCHDOG:
+            raise asyncore.ExitNow
+
+    def note(self, level: Level, text: str) -> None:
+        self._journal.write(level, text, self.now())

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where supervisor's configuration comes from: a file rmd writes into the run directory, and the stanzas it includes.
+
+Defaults of a stanza that differ from supervisor's own, so that stanzas stay short:
+
+    autorestart=unexpected with exitcodes=100   (100 as in Heartbeat: do not start me again)
+    startsecs=0  stopwaitsecs=5  redirect_stderr=true
+    stdout_logfile=<log directory>/<name>.log, 1 MB, two kept
+    user=NAME is obeyed where rmd is root and that user exists, and passed over with a warning elsewhere
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supervisor import loggers
+from supervisor.options import ProcessConfig, ServerOptions, UnhosedConfigParser
+
+from ha.apphbd.io.journal import to_stderr
+from ha.apphbd.model import ConfigError
+from ha.rmd.io import child
+from ha.rmd.model import recovery
+from ha.root import Root
+
+if TYPE_CHECKING:
+    from ha.rmd.io.loop import RootSupervisor
+    from ha.rmd.io.process import Worker
+
+CONFIGURATION = "supervisord.conf"
+CLIENT_CONFIGURATION = "supervisorctl.conf"
+SOCKET = "supervisor"
+LOG = "rmd.log"
+
+MAX_STANZAS = 200
+
+_SERVER = """\
+; Written by rmd at its start: changes here are lost. Stanzas are in {stanzas}
+[supervisord]
+logfile={log}
+logfile_maxbytes=10MB
+logfile_backups=3
+loglevel=info
+pidfile={run}/rmd.pid
+identifier=rmd
+childlogdir={log_dir}
+nodaemon=true
+silent=true
+umask=022
+
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files={stanzas}/*.conf
+"""
+
+_CLIENT = """\
+; Written by rmd: supervisorctl -c {run}/supervisorctl.conf status
+[supervisorctl]
+serverurl=unix://{socket}
+prompt=rmd
+"""
+
+_DEFAULTS = {
+    "autorestart": "unexpected",
+    "exitcodes": "100",
+    "startsecs": "0",
+    "stopwaitsecs": "5",
+    "redirect_stderr": "true",
+    "stdout_logfile_maxbytes": "1MB",
+    "stdout_logfile_backups": "2",
+}
+
+
+def write_configuration(root: Root, stanzas: Path) -> Path:
+    """Returns the server's file. Raises OSError."""
+    names = {
+        "run": root.run_dir,
+        "log_dir": root.log_dir,
+        "log": root.log_dir / LOG,
+        "socket": root.socket(SOCKET),
+        "stanzas": stanzas,
+    }
+    for name, text in ((CONFIGURATION, _SERVER), (CLIENT_CONFIGURATION, _CLIENT)):
+        path = root.run_dir / name
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        temporary.write_text(text.format(**names), encoding="utf-8")
+        os.replace(temporary, path)
+    return root.run_dir / CONFIGURATION
+
+
+class WorkerConfig(ProcessConfig):
+    """A stanza whose process is a Worker."""
+
+    def make_process(self, group: Any = None) -> Worker:
+        from ha.rmd.io.process import Worker  # it names this class in turn
+
+        process = Worker(self, self.options.supervisor)
+        process.group = group
+        return process
+
+
+class RootOptions(ServerOptions):
+    """supervisor's options. Mistakes raise ConfigError instead of ending the process."""
+
+    supervisor: RootSupervisor
+
+    def __init__(self, root: Root, *, foreground: bool) -> None:
+        super().__init__()
+        self.root = root
+        self.foreground = foreground
+
+    def usage(self, msg: object) -> None:
+        raise ConfigError(str(msg))
+
+    def _processes_from_section(
+        self, parser: UnhosedConfigParser, section: str, group_name: str, klass: type | None = None
+    ) -> list[ProcessConfig]:
+        name = section.split(":", 1)[1]
+        for option, value in _DEFAULTS.items():
+            if not parser.has_option(section, option):
+                parser.set(section, option, value)
+        if not parser.has_option(section, "stdout_logfile"):
+            parser.set(section, "stdout_logfile", str(self.root.log_dir / f"{name}.log"))
+        self._judge_user(parser, section)
+        configs: list[ProcessConfig] = super()._processes_from_section(
+            parser, section, group_name, WorkerConfig if klass in (None, ProcessConfig) else klass
+        )
+        for config in configs:
+            recovery(config.environment or {}, config.name)
+        if len(parser.sections()) > MAX_STANZAS:
+            raise ConfigError(f"more than {MAX_STANZAS} sections in supervisor.d")
+        return configs
+
+    def _judge_user(self, parser: UnhosedConfigParser, section: str) -> None:
+        """A node in a root of its own runs as whoever started it; hacluster need not exist there."""
+        if not parser.has_option(section, "user"):
+            return
+        user = parser.get(section, "user")
+        if os.geteuid() == 0:
+            try:
+                pwd.getpwnam(user)
+                return
+            except KeyError:
+                self.parse_warnings.append(f"[{section}]: there is no user {user}: it runs as root")
+        parser.remove_option(section, "user")
+
+    def fork(self) -> int:
+        """Signals are blocked across the fork: see `child`."""
+        blocked = child.block_signals()
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid != 0:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        return pid
+
+    def setsignals(self) -> None:
+        super().setsignals()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    def make_logger(self) -> None:
+        super().make_logger()
+        if self.foreground:
+            handler = _StderrHandler()
+            handler.setFormat("%(levelname)s %(message)s\n")
+            handler.setLevel(self.loglevel)
+            self.logger.addHandler(handler)
+
+    def write_pidfile(self) -> None:
+        """Held by a lock from before this: see `pidfile`."""
+
+
+class _StderrHandler(loggers.Handler):
+    """To standard error, where it takes the line at once: rmd waits for no terminal and no pipe."""
+
+    def close(self) -> None:
+        """Standard error stays open."""
+
+    def emit(self, record: Any) -> None:
+        to_stderr(self.fmt % record.asdict())

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""rmd's end of the channel to apphbd."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from ha.apphbd.msg import Beat
+from ha.ipc import codec
+from ha.ipc.limits import MAX_DATAGRAM_BYTES
+from ha.machine import Message
+from ha.rmd.model import Settings
+
+BUSY_DEADLINE_MS = 60_000
+"""What rmd promises before it does what may take long: reading workers' code from a slow disk."""
+
+
+class Channel:
+    """A fresh socket pair for each apphbd that is forked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ours: socket.socket | None = None
+        self._theirs: socket.socket | None = None
+
+    def open(self) -> None:
+        """Before the fork."""
+        self.close()
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._ours.setblocking(False)
+
+    def forked(self) -> None:
+        """After the fork, in rmd: apphbd's end is apphbd's alone, so that each notices the other's end."""
+        if self._theirs is not None:
+            self._theirs.close()
+            self._theirs = None
+
+    @property
+    def theirs(self) -> int:
+        assert self._theirs is not None
+        return self._theirs.fileno()
+
+    @property
+    def descriptor(self) -> int | None:
+        return None if self._ours is None else self._ours.fileno()
+
+    def close(self) -> None:
+        for end in (self._ours, self._theirs):
+            if end is not None:
+                end.close()
+        self._ours = self._theirs = None
+
+    def beat(self, *, busy: bool = False) -> None:
+        """Say that rmd is well; `busy`: and that it may be silent for a while now."""
+        deadline_ms = BUSY_DEADLINE_MS if busy else self._settings.pair_deadline_ms
+        self.send(
+            Beat(
+                module="rmd",
+                pid=os.getpid(),
+                interval_ms=self._settings.pair_interval_ms,
+                warntime_ms=deadline_ms,
+                deadline_ms=deadline_ms,
+            )
+        )
+
+    def send(self, message: Message) -> bool:
+        """False when apphbd is not there or does not read; it is told everything again once it is restarted."""
+        if self._ours is None:
+            return False
+        try:
+            self._ours.send(codec.encode(message), socket.MSG_NOSIGNAL)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def receive(self) -> Message | None:
+        """The next message, None when there is none. Raises EOFError when apphbd's end is closed, CodecError."""
+        assert self._ours is not None
+        try:
+            data = self._ours.recv(MAX_DATAGRAM_BYTES)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError as error:
+            raise EOFError from error
+        if not data:
+            raise EOFError
+        return codec.decode(data)

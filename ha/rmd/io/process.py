@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One program of a stanza: forked from rmd's image, or executed; reaped; started again.
+
+What differs from supervisor's Subprocess: RUNNING comes with a worker's first beat; a death is answered at once and
+repeated deaths after fractions of a second, for ever or until they are too many; what cannot be loaded is FATAL.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from supervisor.options import BadCommand
+from supervisor.process import Subprocess
+from supervisor.states import RUNNING_STATES, ProcessStates
+
+from ha.apphbd.io.rmd import CHANNEL_VARIABLE
+from ha.machine import Instant
+from ha.rmd.core.restarts import Restarts
+from ha.rmd.io import child, evidence
+from ha.rmd.io.systemd import VARIABLES as SYSTEMD_VARIABLES
+from ha.rmd.model import APPHBD, Escalation, Recovery, recovery, worker_function
+from ha.root import Root
+
+if TYPE_CHECKING:
+    from ha.rmd.io.loop import RootSupervisor
+    from ha.rmd.io.options import WorkerConfig
+
+
+class Worker(Subprocess):
+    """`config` is a WorkerConfig; `supervisor` is set before the first transition."""
+
+    def __init__(self, config: WorkerConfig, supervisor: RootSupervisor) -> None:
+        super().__init__(config)
+        self.supervisor = supervisor
+        self.name: str = config.name
+        self.function = worker_function(config.command)
+        self.recovery: Recovery = recovery(config.environment or {}, config.name)
+        self.restarts = Restarts(self.recovery)
+        self.restart_at: Instant | None = None
+        self.start_after_stop = False
+        self.forked_at: Instant = 0
+        self.ready_ms = 0
+        self.hung = False
+        self._unloadable = False
+        self._main: Callable[[Root], int] | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether it owes beats to apphbd."""
+        return self.function is not None and self.recovery.beats and self.name != APPHBD
+
+    @property
+    def waits_for_beat(self) -> bool:
+        return self.state == ProcessStates.STARTING and (self.watched or self.name == APPHBD)
+
+    # Loading ---------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Import the worker's main, so that the fork need not. Raises BadCommand naming module and error."""
+        if self.function is None or self._main is not None:
+            return
+        if self.function.module not in sys.modules:
+            self.supervisor.announce_long_step()
+        try:
+            main = getattr(importlib.import_module(self.function.module), self.function.function)
+        except Exception as error:  # whatever a worker's text does when imported: this worker's failure, not rmd's
+            frames = traceback.extract_tb(error.__traceback__)
+            files = [f" ({frame.filename}:{frame.lineno})" for frame in frames if not frame.filename.startswith("<")]
+            place = files[-1] if len(files) > 1 else ""
+            raise BadCommand(
+                f"{self.name}: cannot load {self.config.command}: {type(error).__name__}: {error}{place}"
+            ) from error
+        if not callable(main):
+            raise BadCommand(f"{self.name}: {self.config.command} is not a function")
+        self._main = main
+
+    def get_execv_args(self) -> tuple[str, list[str]]:
+        if self.function is None:
+            filename, arguments = super().get_execv_args()
+            return filename, arguments
+        self._unloadable = True
+        self.load()
+        self._unloadable = False
+        return self.config.command, [self.config.command]
+
+    # Starting --------------------------------------------------------------------------------------------------------
+
+    def spawn(self) -> int | None:
+        if self.name == APPHBD:
+            self.supervisor.channel.open()
+        pid: int | None = super().spawn()
+        if self.state == ProcessStates.BACKOFF:
+            self.supervisor.error(f"{self.name} is not started: {self.spawnerr}")
+            self._not_started()
+        return pid
+
+    def _not_started(self) -> None:
+        if self._unloadable:
+            self.give_up()  # no retry can help: an operator starts it again when its code is repaired
+            return
+        self.restart_at = self.supervisor.now() + self.restarts.died(0, self.supervisor.now()).delay_ms
+
+    def _spawn_as_parent(self, pid: int) -> int:
+        result: int = super()._spawn_as_parent(pid)
+        self.forked_at = self.supervisor.now()
+        self.ready_ms = 0
+        self.restart_at = None
+        self.hung = False
+        self.supervisor.forked(self)
+        return result
+
+    def _spawn_as_child(self, filename: str, argv: list[str]) -> None:
+        child.begin(executes=self.function is None)
+        if self.function is None:
+            super()._spawn_as_child(filename, argv)
+        else:
+            self._become_worker()
+
+    def _become_worker(self) -> NoReturn:
+        supervisor = self.supervisor
+        assert self._main is not None
+        parent = supervisor.pid
+        try:
+            os.setpgid(0, 0)
+            channel = supervisor.channel.theirs if self.name == APPHBD else None
+            kept = child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, kept=channel)
+            self._set_environment()
+            if kept is not None:
+                os.environ[CHANNEL_VARIABLE] = f"{kept}:{parent}"
+            if self.config.umask is not None:
+                os.umask(self.config.umask)
+            if self.config.directory is not None:
+                os.chdir(self.config.directory)
+            refusal = self.set_uid()
+            if refusal:
+                raise PermissionError(refusal)
+            evidence.dump_on_signal(supervisor.root, self.name)
+        except Exception:
+            os.write(2, f"{self.name} was not started:\n{traceback.format_exc()}".encode())
+            os._exit(child.EXIT_CRASHED)
+        child.run(self.name, supervisor.node, self._main, supervisor.root)
+
+    def _set_environment(self) -> None:
+        """What supervisor gives to programs, and the root; what systemd said is for the root pair alone."""
+        if self.name != APPHBD:
+            for variable in SYSTEMD_VARIABLES:
+                os.environ.pop(variable, None)
+        os.environ["SUPERVISOR_ENABLED"] = "1"
+        os.environ["SUPERVISOR_PROCESS_NAME"] = self.name
+        os.environ["SUPERVISOR_GROUP_NAME"] = self.group.config.name
+        os.environ["SUPERVISOR_SERVER_URL"] = self.config.serverurl or self.config.options.serverurl
+        os.environ["HA_ROOT"] = self.supervisor.root.prefix
+        os.environ.update(self.config.environment or {})
+
+    def _prepare_child_fds(self) -> None:
+        """For programs that are executed."""
+        child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, kept=None)
+
+    def set_uid(self) -> str | None:
+        """In the fork, after descriptors and before main or exec. Returns why it could not be done."""
+        refusal: str | None = super().set_uid()
+        if refusal is None and self.name != APPHBD:
+            child.bind_to_parent(self.supervisor.pid)
+        return refusal
+
+    # Ending ----------------------------------------------------------------------------------------------------------
+
+    def finish(self, pid: int, sts: int) -> None:
+        super().finish(pid, sts)
+        supervisor = self.supervisor
+        supervisor.ended(self, pid)
+        if self.state not in (ProcessStates.EXITED, ProcessStates.BACKOFF):
+            return
+        now = supervisor.now()
+        if self.state == ProcessStates.EXITED and not self._is_to_restart():
+            supervisor.warn(f"{self.name} ended and is not to be started again (exit status {self.exitstatus})")
+            return
+        verdict = self.restarts.died(now - self.forked_at, now)
+        if verdict.exceeded and self._escalate():
+            return
+        if verdict.delay_ms:
+            self.restart_at = now + verdict.delay_ms
+            if self.state == ProcessStates.EXITED:
+                self.change_state(ProcessStates.BACKOFF)
+
+    def _is_to_restart(self) -> bool:
+        how = self.config.autorestart
+        return bool(how) and (not self._restarts_when_unexpected(how) or self.exitstatus not in self.config.exitcodes)
+
+    @staticmethod
+    def _restarts_when_unexpected(how: Any) -> bool:
+        return getattr(how, "__name__", "") == "RestartWhenExitUnexpected"
+
+    def _escalate(self) -> bool:
+        """True when the worker is given up."""
+        kind = self.recovery.escalation
+        limit = f"{self.recovery.max_restarts} times in {self.recovery.period_ms // 1000} s"
+        text = f"{self.name} was restarted more than {limit}"
+        if kind is Escalation.KEEP:
+            self.supervisor.error(f"{text}: it is still restarted (HA_ESCALATION keep)")
+            return False
+        if self.state == ProcessStates.EXITED:
+            self.change_state(ProcessStates.BACKOFF)
+        self.give_up()
+        self.supervisor.escalate(kind, text)
+        return True
+
+    def kill_hung(self) -> None:
+        """SIGKILL without supervisor's notion of a wished stop: its death is answered by a restart."""
+        self.hung = True
+        try:
+            self.config.options.kill(self.pid, signal.SIGKILL)
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+    # States ----------------------------------------------------------------------------------------------------------
+
+    def become_running(self) -> None:
+        """Its first beat has come."""
+        if self.state != ProcessStates.STARTING:
+            return
+        self.ready_ms = self.supervisor.now() - self.forked_at
+        self.delay = 0
+        self.backoff = 0
+        self.change_state(ProcessStates.RUNNING)
+        self.supervisor.info(f"{self.name} (pid {self.pid}) ready after {self.ready_ms} ms")
+
+    def transition(self) -> None:
+        match self.state:
+            case ProcessStates.EXITED:
+                if self.supervisor.accepts_starts and self._is_to_restart():
+                    self.spawn()
+            case ProcessStates.BACKOFF:
+                if self.supervisor.accepts_starts and self._restart_is_due():
+                    self.spawn()
+            case ProcessStates.STARTING if self.waits_for_beat:
+                pass
+            case ProcessStates.STOPPED if self.start_after_stop and self.supervisor.accepts_starts:
+                self.start_after_stop = False
+                self.spawn()
+            case _:
+                super().transition()
+
+    def _restart_is_due(self) -> bool:
+        return self.restart_at is None or self.supervisor.now() >= self.restart_at
+
+    def change_state(self, new_state: int, expected: bool = True) -> None:
+        super().change_state(new_state, expected)
+        if new_state == ProcessStates.BACKOFF:
+            self.delay = 0  # supervisor's own, in whole seconds; ours is restart_at
+
+    def stop(self) -> str | None:
+        self.start_after_stop = False
+        self.restart_at = None
+        result: str | None = super().stop()
+        return result
+
+    def ensure_started(self) -> None:
+        """Repeatable. Raises nothing: what fails is in the log and in the state."""
+        if self.state == ProcessStates.STOPPING:
+            self.start_after_stop = True
+        elif self.state not in RUNNING_STATES:
+            self.restarts.forgive()
+            self.spawn()
+
+    def ensure_stopped(self) -> None:
+        """Repeatable."""
+        self.start_after_stop = False
+        if self.state in RUNNING_STATES:
+            self.stop()
+
+    def due(self) -> float | None:
+        """In how many seconds this process wants to be looked at, None: not before something happens."""
+        match self.state:
+            case ProcessStates.BACKOFF:
+                if self.restart_at is None or not self.supervisor.accepts_starts:
+                    return None
+                return max(0, self.restart_at - self.supervisor.now()) / 1000
+            case ProcessStates.STOPPING:
+                return max(0.0, float(self.delay) - time.time())
+            case ProcessStates.STARTING if not self.waits_for_beat:
+                return max(0.0, float(self.laststart + self.config.startsecs) - time.time())
+        return None

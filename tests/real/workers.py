@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tiny workers for tests of the root pair: they beat, and misbehave when told to."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
+from ha.ipc import codec
+from ha.root import Root
+
+INTERVAL_MS = 50
+WARNTIME_MS = 150
+DEADLINE_MS = 300
+
+
+def beating(root: Root) -> int:
+    """Beats until SIGTERM; says so on its standard output, and says "hup" for SIGHUP."""
+    return _beat(root, os.environ["SUPERVISOR_PROCESS_NAME"])
+
+
+def crashing(root: Root) -> int:
+    """Beats once and dies."""
+    _send(root, _beat_of(os.environ["SUPERVISOR_PROCESS_NAME"]))
+    print("about to crash", flush=True)
+    raise RuntimeError("this worker crashes")
+
+
+def silent(root: Root) -> int:
+    """Never beats."""
+    signal.pause()
+    return 0
+
+
+def leaving_for_good(root: Root) -> int:
+    """Ends with the status that means: do not start me again."""
+    return 100
+
+
+def _beat(root: Root, name: str) -> int:
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: received.append(number))
+    signal.set_wakeup_fd(write)
+    print(f"{name} starts", flush=True)
+    while signal.SIGTERM not in received:
+        _send(root, _beat_of(name))
+        if signal.SIGHUP in received:
+            received.clear()
+            print("hup", flush=True)
+        if select.select([read], [], [], INTERVAL_MS / 1000)[0]:
+            os.read(read, 4096)
+    _send(root, Goodbye(module=name, pid=os.getpid()))
+    print(f"{name} stops", file=sys.stderr, flush=True)
+    return 0
+
+
+def _beat_of(name: str) -> Beat:
+    return Beat(
+        module=name, pid=os.getpid(), interval_ms=INTERVAL_MS, warntime_ms=WARNTIME_MS, deadline_ms=DEADLINE_MS,
+        steps=int(time.monotonic()),
+    )  # fmt: skip
+
+
+def _send(root: Root, message: Beat | Goodbye) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as out:
+        try:
+            out.sendto(codec.encode(message), str(root.socket(BEATS_SOCKET)))
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            return  # apphbd is being restarted: the next beat arrives
