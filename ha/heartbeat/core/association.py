@@ -106,9 +106,9 @@ class Association:
         self.established = True
         if isinstance(packet, Hello):
             return arrivals
-        missing = packet.missing if isinstance(packet, Ack) else ()
-        if not self.outgoing.acknowledge(packet.acknowledged, missing, now):
-            raise Violation(f"acknowledges chunk {packet.acknowledged} that was never sent")
+        seen, missing = (packet.seen, packet.missing) if isinstance(packet, Ack) else (packet.acknowledged, ())
+        if not self.outgoing.acknowledge(packet.acknowledged, seen, missing, now):
+            raise Violation(f"acknowledges chunk {seen} that was never sent")
         if isinstance(packet, Chunk):
             arrivals += self.incoming.receive(packet, now)
         return arrivals
@@ -147,8 +147,8 @@ class Association:
             return packets
         packets += self._data(now)
         if self.incoming.ack_at is not None and now >= self.incoming.ack_at:
-            missing = self.incoming.missing()
-            packets.append(Outbound(Ack(self.session, self.attached, self.incoming.acknowledged, missing)))
+            seen, missing = self.incoming.gaps()
+            packets.append(Outbound(Ack(self.session, self.attached, self.incoming.acknowledged, seen, missing)))
             self.incoming.acknowledgement_sent()
         return packets
 

@@ -78,17 +78,17 @@ class Incoming:
     def _ack_by(self, deadline: Instant) -> None:
         self.ack_at = deadline if self.ack_at is None else min(self.ack_at, deadline)
 
-    def missing(self) -> tuple[tuple[int, int], ...]:
-        """Gaps below the highest chunk that has arrived, at most MAX_MISSING_RANGES."""
-        ranges = []
-        expected = self.acknowledged + 1
+    def gaps(self) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """(a number, all gaps below it): the highest chunk that has arrived, or less if that would be too many gaps."""
+        ranges: list[tuple[int, int]] = []
+        seen = self.acknowledged
         for number in sorted(self.ahead):
-            if number > expected:
-                ranges.append((expected, number - 1))
+            if number > seen + 1:
                 if len(ranges) == MAX_MISSING_RANGES:
                     break
-            expected = number + 1
-        return tuple(ranges)
+                ranges.append((seen + 1, number - 1))
+            seen = number
+        return seen, tuple(ranges)
 
     def acknowledgement_sent(self) -> None:
         self.ack_at = None

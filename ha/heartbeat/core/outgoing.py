@@ -11,6 +11,7 @@ Frames of different modules take turns chunk by chunk, so a membership message d
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ INITIAL_WINDOW_BYTES = 64 * 1024
 MAX_WINDOW_BYTES = 4 * 1024 * 1024
 MAX_CHUNKS_UNDER_WAY = 2048  # less than incoming.MAX_CHUNKS_AHEAD
 MIN_WINDOW_CHUNKS = 2
+MIN_WINDOW_BYTES = 48 * 1024  # what any receiver's socket buffer takes; a lossy wire gets no slower than this
+MAX_OVERDUE_CHUNKS = 32  # repeated at once when the peer is silent
 MIN_REPEAT_MS = 20
 ACK_DELAY_MARGIN_MS = 10  # the peer may wait incoming.ACK_DELAY_MS before it acknowledges
 
@@ -79,16 +82,25 @@ class Outgoing:
 
     # Acknowledgements ------------------------------------------------------------------------------------------------
 
-    def acknowledge(self, acknowledged: int, missing: tuple[tuple[int, int], ...], now: Instant) -> bool:
-        """Drop what the peer has, mark what it misses. False when it claims what was never sent."""
-        if acknowledged >= self.next_number:
+    def acknowledge(self, acknowledged: int, seen: int, missing: tuple[tuple[int, int], ...], now: Instant) -> bool:
+        """Drop what the peer has, mark what it misses (see stream.Ack). False when it claims what was never sent."""
+        if seen >= self.next_number:
             return False
+        if self.pieces:
+            self._arrived(acknowledged, seen, missing, now)
+            self._mark_missing(missing, now)
+        return True
+
+    def _arrived(self, acknowledged: int, seen: int, missing: tuple[tuple[int, int], ...], now: Instant) -> None:
         freed = 0
-        while self.pieces:
-            number, piece = next(iter(self.pieces.items()))
-            if number > acknowledged:
-                break
-            del self.pieces[number]
+        gaps = iter(missing)
+        first, last = next(gaps, (seen + 1, seen + 1))
+        for number in list(itertools.takewhile(lambda number: number <= seen, self.pieces)):
+            while number > last:
+                first, last = next(gaps, (seen + 1, seen + 1))
+            if acknowledged < number and first <= number:
+                continue
+            piece = self.pieces.pop(number)
             self.missing.pop(number, None)
             freed += piece.size
             if piece.repeats == 0:
@@ -98,8 +110,6 @@ class Outgoing:
             self.repeat_ms = self._repeat_base_ms()
             self._open_window(freed)
         assert self.flight_bytes >= 0
-        self._mark_missing(missing, now)
-        return True
 
     def _measure(self, sample_ms: int) -> None:
         self.round_trip_ms += (sample_ms - self.round_trip_ms) / 8  # Karn: only chunks sent once are measured
@@ -113,7 +123,7 @@ class Outgoing:
         self.window_bytes = min(self.window_bytes + freed, MAX_WINDOW_BYTES)
 
     def _close_window(self) -> None:
-        least = MIN_WINDOW_CHUNKS * (self.fragment_bytes + FRAME_COST_BYTES)
+        least = max(MIN_WINDOW_BYTES, MIN_WINDOW_CHUNKS * (self.fragment_bytes + FRAME_COST_BYTES))
         self.threshold_bytes = max(self.window_bytes // 2, least)
         self.window_bytes = self.threshold_bytes
         self.recover_below = self.next_number
@@ -139,24 +149,30 @@ class Outgoing:
         return [(piece, (blocked and piece is pieces[-1]) or piece.repeats > 0) for piece in pieces]
 
     def _room(self) -> bool:
-        return not self.pieces or (
-            self.flight_bytes + FRAME_COST_BYTES < self.window_bytes and len(self.pieces) < MAX_CHUNKS_UNDER_WAY
-        )
+        if not self.pieces:
+            return True
+        ahead = self.next_number - next(iter(self.pieces))
+        return self.flight_bytes + FRAME_COST_BYTES < self.window_bytes and ahead < MAX_CHUNKS_UNDER_WAY
 
     def _repeats(self, now: Instant) -> list[Piece]:
         repeated = [self.pieces[number] for number in self.missing]
         self.missing.clear()
         if self.pieces and not repeated:
-            oldest = next(iter(self.pieces.values()))
-            if now >= oldest.sent_at + self.repeat_ms:
-                repeated.append(oldest)
-                self.repeat_ms = min(self.repeat_ms * 2, self.max_repeat_ms)
-                if oldest.number >= self.recover_below:
-                    self._close_window()
+            repeated = self._overdue(now)
         for piece in repeated:
             piece.repeats += 1
             piece.sent_at = now
         return repeated
+
+    def _overdue(self, now: Instant) -> list[Piece]:
+        """The peer is silent: the oldest chunks that have waited for the repeat time."""
+        oldest = itertools.islice(self.pieces.values(), MAX_OVERDUE_CHUNKS)
+        overdue = list(itertools.takewhile(lambda piece: now >= piece.sent_at + self.repeat_ms, oldest))
+        if overdue:
+            self.repeat_ms = min(self.repeat_ms * 2, self.max_repeat_ms)
+            if overdue[0].number >= self.recover_below:
+                self._close_window()
+        return overdue
 
     def _next_piece(self, now: Instant) -> Piece:
         module = next(iter(self.queues))

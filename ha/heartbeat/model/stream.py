@@ -64,9 +64,12 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
+    """Of the chunks from `acknowledged` up to `seen`, exactly those of `missing` have not arrived."""
+
     session: int
     attached: int
     acknowledged: int
+    seen: int
     missing: tuple[tuple[int, int], ...] = ()
 
 
@@ -80,7 +83,13 @@ def to_fields(packet: StreamPacket) -> list[tuple[str, Value]]:
         return [("t", HELLO), *session]
     if isinstance(packet, Ack):
         ranges = " ".join(f"{first:x}-{last:x}" for first, last in packet.missing)
-        return [("t", ACK), *session, ("ackseq", f"{packet.acknowledged:x}"), ("miss", ranges)]
+        return [
+            ("t", ACK),
+            *session,
+            ("ackseq", f"{packet.acknowledged:x}"),
+            ("seen", f"{packet.seen:x}"),
+            ("miss", ranges),
+        ]
     return [
         ("t", DATA),
         *session,
@@ -103,7 +112,10 @@ def from_fields(fields: Fields) -> StreamPacket:
         return Hello(session, attached)
     acknowledged = _number(fields, "ackseq")
     if kind == ACK:
-        return Ack(session, attached, acknowledged, _ranges(fields.text("miss")))
+        seen = _number(fields, "seen")
+        if seen < acknowledged:
+            raise WireError("an acknowledgement that contradicts itself")
+        return Ack(session, attached, acknowledged, seen, _ranges(fields.text("miss")))
     if kind != DATA:
         raise WireError(f"{kind} is no packet of an association")
     frame_kind = fields.text("k")
