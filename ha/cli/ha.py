@@ -6,13 +6,36 @@ from __future__ import annotations
 import click
 
 from ha import __version__
-from ha.cli.playground.commands import playground
 
 
-@click.group()
+class LazyGroup(click.Group):
+    """Imports a command when it is called: `ha --help` is quick."""
+
+    COMMANDS = {
+        "config": ("ha.cli.config_check", "config", "The node's configuration."),
+        "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
+        "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),
+    }
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(self.COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self.COMMANDS:
+            return None
+        import importlib
+
+        module, attribute, _ = self.COMMANDS[name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command), command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.COMMANDS[name][2]) for name in sorted(self.COMMANDS)])
+
+
+@click.group(cls=LazyGroup)
 @click.version_option(__version__, prog_name="ha")
 def main() -> None:
     """Look at a Heartbeat cluster, check its configuration, and play with one on this machine."""
-
-
-main.add_command(playground)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,8 @@ class PowerSupply:
             return
         root = self._layout.root(node)
         root.log_dir.mkdir(parents=True, exist_ok=True)
+        # Each power-on is a boot of its own, though the machine's kernel stays the same.
+        (root.run_dir / "boot_id").write_text(f"{uuid.uuid4()}\n")
         with (root.log_dir / "console.log").open("ab") as console:
             self._inits[node] = subprocess.Popen(
                 [sys.executable, "-m", "ha.cli.playground.node", root.prefix],

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`ha config check`: ha.cf, authkeys and the CIB, each finding with its remedy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from ha.cli.cib_source import SourceError, chosen_file, read_cib
+from ha.cli.exit_codes import Exit
+from ha.heartbeat.io.config import load, load_authkeys
+from ha.heartbeat.model.authkeys import AuthKeysError
+from ha.heartbeat.model.ha_cf import HaCf, HaCfError
+from ha.root import Root
+
+LEAST_DEADTIME_WITHOUT_REALTIME_MS = 500
+"""Below this, a restart of the heartbeat worker fits into half of deadtime only with real-time rights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    weight: Literal["error", "warning"]
+    what: str
+    remedy: str = ""
+
+
+@click.group()
+def config() -> None:
+    """The node's configuration."""
+
+
+@config.command()
+@click.option("--root", "prefix", help="The node's root directory (default: HA_ROOT, else this machine's own).")
+def check(prefix: str | None) -> None:
+    """Check ha.cf, authkeys and the CIB; exit status 78 if there are errors."""
+    root = Root.choose(prefix)
+    findings = list(examine(root))
+    for finding in findings:
+        click.echo(f"{finding.weight}: {finding.what}")
+        if finding.remedy:
+            click.echo(f"    {finding.remedy}")
+    errors = sum(f.weight == "error" for f in findings)
+    click.echo(f"{errors} errors, {len(findings) - errors} warnings")
+    raise SystemExit(Exit.CONFIGURATION if errors else Exit.OK)
+
+
+def examine(root: Root) -> Iterator[Finding]:
+    """All findings, those of ha.cf first."""
+    ha_cf: HaCf | None = None
+    try:
+        ha_cf = load(root)
+    except HaCfError as error:
+        for problem in error.problems:
+            yield Finding("error", problem)
+    if ha_cf is not None:
+        yield from _ha_cf(root, ha_cf)
+    try:
+        keys = load_authkeys(root)
+    except AuthKeysError as error:
+        yield Finding("error", str(error))
+    else:
+        signing = keys.key(keys.signing)
+        method = signing.method if signing else ""
+        if method == "crc":
+            yield Finding(
+                "error", f"{root.authkeys}: crc proves nothing: anyone on the network can command the cluster",
+                "use hmac-sha256 with a secret key",
+            )  # fmt: skip
+        elif method in ("md5", "sha1"):
+            yield Finding(
+                "warning", f"{root.authkeys}: {method} is for peers that run Heartbeat 3", "use hmac-sha256 otherwise"
+            )
+    yield from _cib(root, ha_cf)
+
+
+def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:
+    for warning in ha_cf.warnings:
+        yield Finding("warning", warning)
+    if root.node_name() not in ha_cf.nodes and ha_cf.autojoin != "any":
+        yield Finding(
+            "error", f"{root.ha_cf}: this node is {root.node_name()!r} and no node line names it",
+            f"add it: node {root.node_name()}; or put its name into {root.config_dir / 'nodeinfo'}",
+        )  # fmt: skip
+    if len(ha_cf.media) == 1:
+        yield Finding(
+            "warning", f"{root.ha_cf}: one medium only: its loss cuts the cluster apart", "add a second network"
+        )
+    if len(ha_cf.nodes) == 2:
+        yield Finding(
+            "warning", f"{root.ha_cf}: of two nodes none has a majority: a survivor acts only after fencing the other",
+            "configure a fence device that works while the other node is dead, or add a third node",
+        )  # fmt: skip
+
+
+def _cib(root: Root, ha_cf: HaCf | None) -> Iterator[Finding]:
+    try:
+        data = read_cib(root, "ha")
+    except SourceError as error:
+        if error.code == Exit.NOT_CONNECTED and chosen_file() is None:
+            yield Finding("warning", "the cluster does not run here: its CIB was not checked")
+        else:
+            yield Finding("error", str(error))
+        return
+    from ha.cli.cluster_view import view_of
+    from ha.pe.model.document import CibError
+
+    try:
+        cluster = view_of(data, 0)
+    except CibError as error:
+        yield Finding("error", f"the CIB cannot be used: {error}")
+        return
+    grace = cluster.options.get("takeover-grace", "auto")
+    if not cluster.fencing_enabled:
+        words = "with takeover-grace 0 nothing keeps a second copy from starting" if grace in ("0", "0s") else (
+            f"takeover-grace {grace} covers a node that is cut off, not one that hangs or whose stop fails"
+        )  # fmt: skip
+        yield Finding(
+            "warning",
+            f"stonith-enabled is false: {words}",
+            "configure fencing: data that two nodes write at once is lost",
+        )
+        short = ha_cf is not None and ha_cf.deadtime_ms < LEAST_DEADTIME_WITHOUT_REALTIME_MS
+        if short and not (ha_cf and ha_cf.realtime and os.geteuid() == 0):
+            yield Finding(
+                "error", "a short deadtime without fencing and without real-time rights: "
+                "a restart of the heartbeat worker could look like the loss of this node",
+                f"raise deadtime to {LEAST_DEADTIME_WITHOUT_REALTIME_MS} ms, or configure fencing",
+            )  # fmt: skip
+    elif not any(resource.fence_device for resource in cluster.resources):
+        yield Finding(
+            "error", "stonith-enabled is true and there is no fence device: after a loss no resource would move",
+            "configure a primitive of class stonith (crm_resource --list-agents stonith), or set stonith-enabled=false",
+        )  # fmt: skip
