@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from ha.apphbd.msg import Beat, Goodbye
+from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
 from ha.ipc import codec
 from ha.machine import Instant
 from ha.root import Root
@@ -29,7 +29,7 @@ class Beater:
     def __init__(self, worker: str, root: Root, times: BeatTimes) -> None:
         self.times = times
         self._worker = worker
-        self._path = str(root.socket("apphbd"))
+        self._path = str(root.socket(BEATS_SOCKET))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self.due: Instant = 0
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ha.heartbeat.msg import Deliver, Transmit
 from ha.ipc import codec
+from ha.ipc.journal import Journal
 from ha.machine import (
     Arm,
     Client,
@@ -59,7 +60,6 @@ from ha.root import Root
 from ha.shell import durable
 from ha.shell.adapters import Adapter, MediumAdapter
 from ha.shell.beats import Beater, BeatTimes
-from ha.shell.journal import Journal
 from ha.shell.links import Switchboard
 from ha.shell.recorder import Recorder
 

@@ -11,7 +11,7 @@ from collections import deque
 
 from ha.ipc import codec
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
-from ha.logd.msg import Record
+from ha.logd.msg import RECORDS_SOCKET, Record
 from ha.machine import Instant, Level
 from ha.root import Root
 
@@ -28,7 +28,7 @@ class Journal:
     def __init__(self, worker: str, node: str, root: Root) -> None:
         self._worker = worker
         self._node = node
-        self._path = str(root.socket("logd"))
+        self._path = str(root.socket(RECORDS_SOCKET))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._held: deque[Record] = deque()
         self._dropped = 0
