@@ -21,17 +21,10 @@ Action = Callable[[], None]
 class Ticket:
     """One appointment. Cancelled ones stay in the heap until their time, with nothing to do."""
 
-    __slots__ = ("action", "at_us", "serial")
+    __slots__ = ("action",)
 
-    def __init__(self, at_us: int, serial: int, action: Action) -> None:
-        self.at_us = at_us
-        self.serial = serial
+    def __init__(self, action: Action) -> None:
         self.action: Action | None = action
-
-    def __lt__(self, other: Ticket) -> bool:
-        if self.at_us != other.at_us:
-            return self.at_us < other.at_us
-        return self.serial < other.serial
 
     def cancel(self) -> None:
         self.action = None
@@ -42,14 +35,14 @@ class Agenda:
 
     def __init__(self) -> None:
         self.now_us = 0
-        self._heap: list[Ticket] = []
+        self._heap: list[tuple[int, int, Ticket]] = []
         self._serial = 0
 
     def at(self, at_us: int, action: Action) -> Ticket:
         assert at_us >= self.now_us, f"appointment in the past: {at_us} < {self.now_us}"
         self._serial += 1
-        ticket = Ticket(at_us, self._serial, action)
-        heapq.heappush(self._heap, ticket)
+        ticket = Ticket(action)
+        heapq.heappush(self._heap, (at_us, self._serial, ticket))
         return ticket
 
     def after(self, delay_us: int, action: Action) -> Ticket:
@@ -57,9 +50,9 @@ class Agenda:
 
     def next_at_us(self) -> int | None:
         """When the next appointment is due; None when there is none."""
-        while self._heap and self._heap[0].action is None:
+        while self._heap and self._heap[0][2].action is None:
             heapq.heappop(self._heap)
-        return self._heap[0].at_us if self._heap else None
+        return self._heap[0][0] if self._heap else None
 
     def advance(self, limit_us: int) -> bool:
         """Do the next thing due until `limit_us`, or move there. True when something was done."""
@@ -68,9 +61,9 @@ class Agenda:
             assert limit_us >= self.now_us, limit_us
             self.now_us = limit_us
             return False
-        ticket = heapq.heappop(self._heap)
+        at_us, _, ticket = heapq.heappop(self._heap)
         assert ticket.action is not None
-        assert ticket.at_us >= self.now_us, "time went back"
-        self.now_us = ticket.at_us
+        assert at_us >= self.now_us, "time went back"
+        self.now_us = at_us
         ticket.action()
         return True

@@ -152,6 +152,8 @@ def turn_clock(trouble: Trouble) -> None:
 
 
 def break_resource(trouble: Trouble) -> None:
+    if not trouble.resources:
+        return
     resource_id = trouble.chance.choice(trouble.resources)
     for node in trouble.cluster.powered():
         if node.agents.state(resource_id) == "started":
@@ -160,6 +162,8 @@ def break_resource(trouble: Trouble) -> None:
 
 def break_agent(trouble: Trouble) -> None:
     """One failed or endless call. Stops that fail need fencing: `break_stop` is another troublemaker."""
+    if not trouble.resources:
+        return
     kind = trouble.chance.choice(("fails", "hangs", "slow"))
     operation = trouble.chance.choice(("start", "monitor"))
     resource_id = trouble.chance.choice(trouble.resources)
@@ -167,6 +171,8 @@ def break_agent(trouble: Trouble) -> None:
 
 
 def break_stop(trouble: Trouble) -> None:
+    if not trouble.resources:
+        return
     kind = trouble.chance.choice(("fails", "hangs"))
     rule = Misbehaviour(kind, trouble.chance.choice(trouble.resources), "stop", count=1)  # type: ignore[arg-type]
     trouble.cluster.misbehave(rule)

@@ -134,6 +134,7 @@ class Scenario:
         self.folder = folder
         self._cluster: Cluster | None = None
         self._shown = 0
+        self._left_out = False
 
     @property
     def cluster(self) -> Cluster:
@@ -151,6 +152,9 @@ class Scenario:
             for command in block.commands():
                 self._carry_out(command)
                 block.actual += self._new_lines()
+                if self._left_out:
+                    block.actual = [f"    ({len(block.actual)} lines left out)"]
+                    self._left_out = False
         return Outcome(blocks, self.world.fingerprint if self._cluster else "")
 
     def _new_lines(self) -> list[str]:
@@ -158,6 +162,10 @@ class Scenario:
         new = lines[self._shown :]
         self._shown = len(lines)
         return new
+
+    def leave_out(self) -> None:
+        """What happened in this block so far is told in another scenario."""
+        self._left_out = True
 
     def _carry_out(self, command: list[str]) -> None:
         for pattern, act in _VERBS:
@@ -247,9 +255,11 @@ def _write(scenario: Scenario, node: str | None, write: Write) -> None:
 # Time ----------------------------------------------------------------------------------------------------------------
 
 
-@verb(r"run until idle")
+@verb(r"run until idle(?P<quietly> quietly)?")
 def _run_until_idle(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     scenario.cluster.run_until_idle()
+    if match["quietly"]:
+        scenario.leave_out()
 
 
 @verb(r"run (?P<amount>[\d.]+) (?P<unit>ms|s|min)")

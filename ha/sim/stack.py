@@ -9,7 +9,7 @@ import ha.ccm.core
 import ha.lrm.core
 from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
-from ha.machine import Machine
+from ha.machine import Effect, Event, Instant, Machine
 from ha.recording import Header, RecordingError
 from ha.sim.adapters import lrm
 from ha.sim.promises import all_promises
@@ -56,17 +56,26 @@ def _lrmd(setup: Setup) -> Machine:
     return ha.lrm.core.build(node=setup.node)
 
 
+class Listener:
+    """In a cluster of the ground alone it stands for all that is above: it hears of every view and does nothing."""
+
+    def step(self, event: Event, now: Instant) -> list[Effect]:
+        return []
+
+
 def production(options: dict[str, str]) -> Stack:
-    """Deadlines as the daemons set them: heartbeat's is a third of deadtime (design section 4)."""
+    """Options: `profile`, `media`; `layers=ground` leaves all above ccm out.
+
+    Deadlines are as the daemons set them: heartbeat's is a third of deadtime (design section 4).
+    """
     deadtime_ms = ha_cf(("n1",), options.get("profile", "default"), 1).deadtime_ms
-    return Stack(
-        (
-            WorkerKind("heartbeat", _heartbeat, deadline_ms=deadtime_ms // 3),
-            WorkerKind("ccm", _ccm),
-            WorkerKind("lrmd", _lrmd),
-        ),
-        {**lrm.SERVICES},
+    ground = (
+        WorkerKind("heartbeat", _heartbeat, deadline_ms=deadtime_ms // 3),
+        WorkerKind("ccm", _ccm),
     )
+    if options.get("layers") == "ground":
+        return Stack((*ground, WorkerKind("attrd", lambda setup: Listener())))
+    return Stack((*ground, WorkerKind("lrmd", _lrmd)), {**lrm.SERVICES})
 
 
 def make_world(names: list[str], options: dict[str, str], seed: int) -> World:
