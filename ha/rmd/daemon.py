@@ -160,7 +160,8 @@ def _serve(
     ready_pipe: int | None,
 ) -> int:
     setproctitle(f"ha-rmd {node}")
-    options = RootOptions(root, foreground=ready_pipe is None)
+    # A rmd that took over has the log for its standard error.
+    options = RootOptions(root, foreground=ready_pipe is None and takeover is None)
     options.realize(["-c", str(configuration)], doc="rmd", progname="rmd")
     options.make_logger()
     options.set_rlimits_or_exit()

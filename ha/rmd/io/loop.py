@@ -362,10 +362,10 @@ class RootSupervisor(Supervisor):
                     apphbd.become_running()
             case ClientEvent(event=event, module=module, pid=pid, silent_ms=silent_ms):
                 worker = self.worker(module)
-                if worker is None or worker.pid != pid:
-                    self.info(f"{event}: {module} (pid {pid}), which is no worker of rmd")
-                else:
+                if worker is not None and worker.pid == pid:
                     self._heard_of(worker, event, silent_ms)
+                elif event in {"HBWARN", "NOHB", "HUP"}:
+                    self.warn(f"{module} (pid {pid}), which is no worker of rmd: {event} after {silent_ms} ms")
             case _:
                 self.error(f"apphbd said {type(message).__name__}, which rmd does not know")
 

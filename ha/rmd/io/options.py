@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,14 +171,30 @@ class RootOptions(ServerOptions):
 
     def make_logger(self) -> None:
         super().make_logger()
+        self.logger.critical = _without_needless_alarm(self.logger.critical)
         if self.foreground:
             handler = _StderrHandler()
             handler.setFormat("%(levelname)s %(message)s\n")
             handler.setLevel(self.loglevel)
             self.logger.addHandler(handler)
 
+    def openhttpservers(self, supervisord: RootSupervisor) -> None:
+        # A socket left by an rmd that was killed: the lock says that nobody listens there, so supervisor need not try.
+        self.root.socket(SOCKET).unlink(missing_ok=True)
+        super().openhttpservers(supervisord)
+
     def write_pidfile(self) -> None:
         """Held by a lock from before this: see `pidfile`."""
+
+
+def _without_needless_alarm(log: Callable[..., None]) -> Callable[..., None]:
+    """supervisor calls a socket without a password critical; ours is guarded by the kernel (mode 0700)."""
+
+    def critical(text: str, **keywords: Any) -> None:
+        if "without any HTTP" not in text:
+            log(text, **keywords)
+
+    return critical
 
 
 class _StderrHandler(loggers.Handler):
