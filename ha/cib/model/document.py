@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One CIB: its tree, and its canonical bytes and digest, kept up to date piece by piece.
+
+The canonical bytes are the tree in UTF-8 without white space between elements and with attributes in document order.
+They are cut into parts (each section of the configuration, each entry of the status), so that a change re-serialises
+and re-hashes the parts it touches and no others. The digest is BLAKE2b over the parts' digests and the start tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ha.cib.model.parse import describe, line_of, parse
+from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.version import version_of
+from ha.cib.msg import Version
+
+CONTAINERS = ("configuration", "status")
+SECTIONS = (
+    "crm_config", "nodes", "resources", "constraints", "rsc_defaults", "op_defaults", "fencing-topology", "acls",
+    "tags", "alerts",
+)  # fmt: skip
+FEATURE_SET = "3.16.2"
+SCHEMA_DEFAULT = "pacemaker-3.9"
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A version as immutable bytes: what is published, persisted and compared. `parts` joined are the document."""
+
+    version: Version
+    digest: str
+    parts: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        return b"".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    data: bytes
+    digest: bytes
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+def attributes_of(element: etree._Element) -> dict[str, str]:
+    """Plain strings, in document order."""
+    return {str(name): str(value) for name, value in element.attrib.items()}
+
+
+def _start_tag(element: etree._Element) -> bytes:
+    """`<cib epoch="1">`: libxml2 escapes the attributes, we open the empty element."""
+    bare = etree.Element(element.tag, attributes_of(element))
+    text = etree.tostring(bare, encoding="utf-8", xml_declaration=False)
+    assert text.endswith(b"/>"), text
+    return text[:-2] + b">"
+
+
+class Document:
+    """A CIB that can change. Changes go through `ha.cib.model.edit.Transaction`, which tells `touch`."""
+
+    def __init__(self, root: etree._Element) -> None:
+        if root.tag != "cib":
+            raise Refusal(Rc.DATA, "a CIB begins with <cib>", describe(root), line_of(root))
+        version_of(root)
+        self.root = root
+        self._parts: dict[etree._Element, _Part] = {}
+
+    @classmethod
+    def from_bytes(cls, data: bytes | str) -> Document:
+        """Raises Refusal (65, 78)."""
+        return cls(parse(data))
+
+    @classmethod
+    def empty(cls) -> Document:
+        """The CIB of a cluster that has none: valid, version 0.0.0."""
+        root = etree.Element(
+            "cib",
+            {
+                "crm_feature_set": FEATURE_SET,
+                "validate-with": SCHEMA_DEFAULT,
+                "admin_epoch": "0",
+                "epoch": "0",
+                "num_updates": "0",
+            },
+        )
+        configuration = etree.SubElement(root, "configuration")
+        for section in SECTIONS[:4]:
+            etree.SubElement(configuration, section)
+        etree.SubElement(root, "status")
+        return cls(root)
+
+    @property
+    def version(self) -> Version:
+        return version_of(self.root)
+
+    def part_of(self, element: etree._Element) -> etree._Element | None:
+        """The part that holds `element`; None for the root and the containers."""
+        node = element
+        while True:
+            parent = node.getparent()
+            if parent is None:
+                return None
+            if parent is self.root:
+                return None if node.tag in CONTAINERS else node
+            if parent.tag in CONTAINERS and parent.getparent() is self.root:
+                return node
+            node = parent
+
+    def touch(self, element: etree._Element) -> etree._Element | None:
+        """The bytes at `element` are about to change, or just have. Returns the part concerned."""
+        part = self.part_of(element)
+        if part is not None:
+            self._parts.pop(part, None)
+        return part
+
+    def forget(self, parts: Iterable[etree._Element]) -> None:
+        """Compute these parts anew at the next snapshot."""
+        for part in parts:
+            self._parts.pop(part, None)
+
+    def section_of(self, element: etree._Element) -> str:
+        """Which section `element` is in: "crm_config", "status" ...; "cib" for the root, "configuration" itself."""
+        node = element
+        while True:
+            parent = node.getparent()
+            if parent is None:
+                return "cib"
+            if parent is self.root:
+                return str(node.tag)
+            if parent.tag == "configuration" and parent.getparent() is self.root:
+                return str(node.tag) if isinstance(node.tag, str) else "configuration"
+            node = parent
+
+    def _part(self, element: etree._Element) -> _Part:
+        part = self._parts.get(element)
+        if part is None:
+            data = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
+            part = self._parts[element] = _Part(data, _hash(data))
+        return part
+
+    def snapshot(self) -> Snapshot:
+        """The canonical bytes, digest and version of the present state."""
+        parts: list[bytes] = []
+        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._emit_container(self.root, parts, digest)
+        return Snapshot(self.version, digest.hexdigest(), tuple(parts))
+
+    def _emit_container(self, element: etree._Element, parts: list[bytes], digest: hashlib.blake2b) -> None:
+        start = _start_tag(element)
+        if len(element) == 0:
+            start = start[:-1] + b"/>"
+        parts.append(start)
+        digest.update(_hash(start))
+        for child in element:
+            if child.tag in CONTAINERS and element is self.root:
+                self._emit_container(child, parts, digest)
+                continue
+            part = self._part(child)
+            parts.append(part.data)
+            digest.update(part.digest)
+        if len(element):
+            parts.append(f"</{element.tag}>".encode())
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of a whole CIB in bytes, as on every other node. Raises Refusal for what is no CIB."""
+    return Document.from_bytes(data).snapshot().digest
