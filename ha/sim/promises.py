@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from ha.ccm.msg import MembershipEvent, View, ViewId
 from ha.cib.msg import Changed, Lead, Version
-from ha.machine import Effect, Send
+from ha.heartbeat.msg import Deliver
+from ha.ipc import codec
+from ha.machine import Effect, Everyone, Local, Message, Remote, Send
 from ha.sim.agents import AgentCall
 from ha.sim.node import Node
 from ha.sim.process import Process
@@ -117,5 +119,45 @@ class NoRestarts(Watcher):
             raise Violation("P4", f"{call.operation} of {call.resource_id} on {node.name} after faults of workers only")
 
 
+class OrderedMessages(Watcher):
+    """The contract of `ha.machine`: between nodes messages arrive in the order sent, none twice.
+
+    A heartbeat worker that dies may lose messages; it may never turn them round. Equal bodies cannot be told apart, so
+    a second delivery of one is only seen when no equal one was sent after it.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[str, str], list[tuple[str | None, str, bytes]]] = {}
+        self._next: dict[tuple[str, str, str], int] = {}
+
+    def carrying_out(self, process: Process, effect: Effect) -> None:
+        if not isinstance(effect, Send):
+            return
+        node = process.node.name
+        if isinstance(effect.to, Remote):
+            self._remember(process, effect.to.node, effect.to.module, effect.message)
+        elif isinstance(effect.to, Everyone):
+            self._remember(process, None, effect.to.module, effect.message)
+        elif isinstance(effect.message, Deliver) and isinstance(effect.to, Local):
+            self._arrives(node, effect.to.module, effect.message)
+
+    def _remember(self, process: Process, to_node: str | None, to_module: str, message: Message) -> None:
+        sent = self._sent.setdefault((process.node.name, process.name), [])
+        sent.append((to_node, to_module, codec.encode(message)))
+
+    def _arrives(self, node: str, module: str, message: Deliver) -> None:
+        source = (message.from_node, message.from_module)
+        sent = self._sent.get(source, [])
+        position = self._next.get((*source, node), 0)
+        while position < len(sent):
+            to_node, to_module, body = sent[position]
+            position += 1
+            if body == message.body and to_module == module and to_node in (None, node):
+                self._next[(*source, node)] = position
+                return
+        said = codec.decode(message.body)
+        raise Violation("order", f"{node}/{module} hears out of order or twice from {source}: {said}")
+
+
 def all_promises(world: World) -> list[Watcher]:
-    return [OneCopy(world), AgreedViews(), EqualCibs(), NoRestarts()]
+    return [OneCopy(world), AgreedViews(), EqualCibs(), NoRestarts(), OrderedMessages()]

@@ -14,7 +14,7 @@ from ha.recording import Header, RecordingError
 from ha.sim.adapters import lrm
 from ha.sim.promises import all_promises
 from ha.sim.swarm import Plan
-from ha.sim.world import Setup, Stack, WorkerKind, World
+from ha.sim.world import Setup, Stack, WorkerKind, World, Wrap
 
 KEYS = "auth 1\n1 hmac-sha256 simulated\n"
 
@@ -78,8 +78,8 @@ def production(options: dict[str, str]) -> Stack:
     return Stack((*ground, WorkerKind("lrmd", _lrmd)), {**lrm.SERVICES})
 
 
-def make_world(names: list[str], options: dict[str, str], seed: int) -> World:
-    world = World(production(options), names, seed=seed, options=options)
+def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap | None = None) -> World:
+    world = World(production(options), names, seed=seed, options=options, wrap=wrap)
     world.watchers += all_promises(world)
     return world
 

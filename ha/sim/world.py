@@ -71,6 +71,10 @@ Service = Callable[[Process, str, object], None]
 """Twin of an io adapter: (process, operation, request), ends in `process.finish(operation, outcome)`."""
 
 
+Wrap = Callable[[str, str, Machine], Machine]
+"""(node, worker, machine) -> the machine that runs in its place: how tests plant bugs."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """The workers of every node, in start order, and what serves their Execute and Fence requests, by request type."""
@@ -102,7 +106,7 @@ class Watcher:
 class World:
     def __init__(
         self, stack: Stack, names: Iterable[str], *, seed: int, watchers: Iterable[Watcher] = (),
-        options: dict[str, str] | None = None, wrap: Callable[[str, str, Machine], Machine] | None = None,
+        options: dict[str, str] | None = None, wrap: Wrap | None = None,
     ) -> None:  # fmt: skip
         self.stack = stack
         self.seed = seed
