@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SWITCH_MS = 150
 """What the switch takes from the order to the confirmed cut."""
 
+LOOK_MS = 20
+"""What it takes to say that it is there."""
+
 
 @dataclass
 class SwitchFault:
@@ -63,6 +66,19 @@ class PowerSwitch:
             result = "confirmed" if ok else "timed out" if timed_out else "failed"
             self.world.log(executor.name, "fence", f"{action} {target}: {result} after {duration_ms} ms")
             finish(SwitchOutcome(ok, timed_out, duration_ms))
+
+        self.world.agenda.after(duration_ms * MS, end)
+
+    def look(self, executor: Node, timeout_ms: int, finish: Callable[[SwitchOutcome], None]) -> None:
+        """Ask the switch whether it is there; hears nothing of a switch that hangs until the timeout."""
+        fault = self._fault("")
+        boot = executor.boot
+        hangs = fault is not None and fault.kind == "hangs"
+        duration_ms = timeout_ms if hangs else LOOK_MS
+
+        def end() -> None:
+            if executor.powered and executor.boot == boot:
+                finish(SwitchOutcome(not hangs and not (fault and fault.kind == "fails"), hangs, duration_ms))
 
         self.world.agenda.after(duration_ms * MS, end)
 
