@@ -168,7 +168,7 @@ def run(c: cluster.TestCluster, count: int, seed: int, tell: Callable[[str], Non
         tell(f"udp, {name}: {count} to each of {len(c.layout.nodes)} ports")
         judge(c, before, memory)
     for path in sockets(c, node):
-        for name, source in messages().items():
+        for source in messages().values():
             flood_unix(path, source, count, chance, greet=chance.random() < 0.5)
             judge(c, before, memory)
         giants(path)
