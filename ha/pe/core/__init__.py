@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The policy engine proper: a pure function from a CIB to what is to be done."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from lxml.etree import _Element as Element
+
+from ha.pe.core.graph import write_graph
+from ha.pe.core.stages import decide, read_cluster
+from ha.pe.model.cluster import Cluster
+from ha.pe.model.document import CibError, Document
+from ha.pe.model.reporter import Reporter, Silence
+
+__all__ = ["CibError", "Cluster", "Decision", "decide_on", "read", "schedule"]
+
+RECURSION_LIMIT = 100_000
+"""Depth of the walk along chains of orderings; a chain of 10,000 resources needs three frames for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done.
+
+    `graph_xml` is the transition graph in Pacemaker's format. `cluster` holds the resources with their tables of
+    scores and their actions with reasons. `recheck_at_s` is the moment (seconds since the epoch) from which the
+    decision may be another one although nothing happened, None for never.
+    """
+
+    graph_xml: bytes
+    cluster: Cluster
+    recheck_at_s: int | None
+
+
+def read(cib: bytes | Element, now_s: int, reporter: Reporter | None = None, *, sanitized: bool = False) -> Cluster:
+    """Reads a whole cib element (with status), as text or tree; nothing is decided. Raises CibError.
+
+    `now_s` is the wall clock in seconds since the epoch. With `sanitized` private parameters may have been blotted
+    out, so their digests are not compared.
+    """
+    cluster = Cluster(Document.read(cib), now_s, reporter or Silence())
+    cluster.sanitized = sanitized
+    cluster.wants_tables = reporter is not None
+    read_cluster(cluster)
+    return cluster
+
+
+def decide_on(cluster: Cluster) -> Decision:
+    """Decides for a cluster that was just read. A cluster is good for one decision."""
+    if sys.getrecursionlimit() < RECURSION_LIMIT:
+        sys.setrecursionlimit(RECURSION_LIMIT)
+    decide(cluster)
+    return Decision(write_graph(cluster), cluster, cluster.recheck_by)
+
+
+def schedule(cib: bytes | Element, now_s: int, reporter: Reporter | None = None) -> Decision:
+    """What is to be done in the cluster that `cib` describes. Raises CibError for input it cannot use."""
+    return decide_on(read(cib, now_s, reporter))
