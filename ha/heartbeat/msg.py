@@ -81,3 +81,12 @@ class NodeLine(ha.machine.Message, frozen=True, kw_only=True, tag="heartbeat.Nod
 
 class Nodes(Message, frozen=True, kw_only=True):
     nodes: list[NodeLine]
+
+
+class ApiFrame(Message, frozen=True, kw_only=True):
+    """From and to a program at the classic register socket: one message of Heartbeat's client protocol, unsigned.
+
+    Its field names and values are in `ha.heartbeat.model.api`.
+    """
+
+    data: bytes

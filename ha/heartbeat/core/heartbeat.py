@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ha.heartbeat.core.api import Api
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.detector import Punctuality
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
@@ -14,6 +15,7 @@ from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.model import AuthKeys, HaCf
 from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.msg import (
+    ApiFrame,
     Deliver,
     GetNodes,
     ModuleStatus,
@@ -60,6 +62,8 @@ class Heartbeat:
         self.context = Context(node, ha_cf, keys, boot_id)
         self.peers = Peers(self.context)
         self.reception = Reception(self.context, self.peers)
+        self.api = Api(self.context, self.peers)
+        self.peers.audience = self.api
         self.punctuality = Punctuality(ha_cf.times)
         self.started: Started | None = None
         self.began = False
@@ -165,6 +169,7 @@ class Heartbeat:
         assert (old, state) in (("init", "up"), ("up", "active"))
         context.note("notice", f"node {context.node} (this one): {old} => {state}")
         self.peers.tell(self._own_status())
+        self.api.node_changed(context.node)
         self.peers.changed = True
 
     def _own_status(self) -> NodeStatus:
@@ -254,6 +259,8 @@ class Heartbeat:
     def _on_lost(self, event: Lost) -> None:
         if isinstance(event.peer, Local) and event.peer.module in self.context.modules.up:
             self._hung_up(event.peer.module)
+        elif isinstance(event.peer, Client):
+            self.api.gone(event.peer)
 
     def _hung_up(self, module: str) -> None:
         self.context.modules.hung_up(module)
@@ -304,6 +311,12 @@ class Heartbeat:
     def _asked(self, client: Client, message: object) -> None:
         if isinstance(message, GetNodes):
             self.context.effects.append(Reply(client, Nodes(nodes=self._node_lines())))
+        elif isinstance(message, ApiFrame) and self.began:
+            self.api.received(client, message.data)
+        else:
+            self.context.complain(
+                "asked", "warning", f"{client.program} sends {type(message).__name__}, which we do not take"
+            )
 
     def _node_lines(self) -> list[NodeLine]:
         own = NodeLine(node=self.context.node, kind="normal", state=self.context.state, links={})

@@ -7,7 +7,9 @@ from ha.heartbeat.model.stream import MAX_MISSING_RANGES, Chunk, Frame
 from ha.machine import Instant
 
 MAX_CHUNKS_AHEAD = 4096  # held for reordering; more than any sender of ours has under way
-MAX_FRAME_BYTES = 128 * 1024 * 1024  # a CIB of the greatest size (64 MB) and its envelope fit
+MAX_FRAME_BYTES = (
+    79 * 1024 * 1024
+)  # a CIB of the greatest size (64 MB) and more; fits the links of ha.ipc with its envelope
 MAX_PARTIAL_MODULES = 64  # modules with an unfinished frame
 ACK_DELAY_MS = 5
 ACK_EVERY_CHUNKS = 8

@@ -17,10 +17,16 @@ class Modules:
     def __init__(self) -> None:
         self.up: dict[str, None] = {}
         """In the order of signing on."""
+        self.programs: dict[str, None] = {}
+        """Names of programs of the client protocol, see `api`."""
         self.held: dict[str, deque[Deliver]] = {}
         self.held_messages = 0
         self.held_bytes = 0
         self.dropped: dict[str, int] = {}
+
+    def names(self) -> list[str]:
+        """All who can be reached here, as our peers are told."""
+        return [*self.up, *self.programs]
 
     def signed_on(self, module: str) -> list[Effect]:
         """The worker is there: it gets what was held for it."""

@@ -52,6 +52,7 @@ class Node:
     """It speaks our association; else it is a Heartbeat 3.0.6."""
     generation: int = 0
     boot_id: str = ""
+    uuid: bytes = b""
     links: dict[str, Link] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     """Per medium, the address that was seen to be this node's."""

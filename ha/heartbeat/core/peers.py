@@ -16,6 +16,8 @@ begins anew. A Heartbeat 3.0.6 is believed without an association.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ha.heartbeat.core.association import Association, Began, QueueFull, Violation
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.detector import Silence
@@ -28,6 +30,17 @@ from ha.heartbeat.msg import Deliver, ModuleStatus, NodeState, NodeStatus
 from ha.machine import Instant, Level, Local, Send, Wire
 
 CCM = "ccm"  # the module that is told of nodes
+
+
+class Audience(Protocol):
+    """Who else wants to know: the programs of the client protocol."""
+
+    def node_changed(self, node: str) -> None: ...
+    def link_changed(self, node: Node, link: str, up: bool) -> None: ...
+    def module_changed(self, status: ModuleStatus) -> None: ...
+    def arrived(self, frame: Frame) -> None: ...
+
+
 SESSIONS_PER_GENERATION_BITS = 24
 
 
@@ -36,6 +49,8 @@ class Peers:
         self.context = context
         self.nodes: dict[str, Node] = {}
         self.fragment_bytes = fragment_bytes(context.ha_cf)
+        self.audience: Audience
+        """Set by the machine, which knows both."""
         self.changed = False
         """A node's state or generation changed in this step: others should hear from us at once."""
 
@@ -94,6 +109,7 @@ class Peers:
         link = node.links.get(name)
         if link is None:
             node.links[name] = Link(name, self.context.now, seq)
+            self.audience.link_changed(node, name, up=True)
             return
         if seq <= link.last_seq:
             return
@@ -101,6 +117,7 @@ class Peers:
         if not link.up:
             link.up = True
             self.context.note("notice", f"link {name} to node {node.name}: dead => up")
+            self.audience.link_changed(node, name, up=True)
 
     def announce(self, node: Node, announced: NodeState) -> None:
         """The node says of itself that it is in this state."""
@@ -115,7 +132,7 @@ class Peers:
     def _greet(self, node: Node) -> None:
         if not node.greeting and not node.alive:
             node.greeting = True
-            node.association.begin(self.context.now, list(self.context.modules.up))
+            node.association.begin(self.context.now, self.context.modules.names())
             self.changed = True
         self.flush(node)
 
@@ -147,6 +164,7 @@ class Peers:
         self.context.note(level, f"node {node.name}: {old} => {state}: {evidence}")
         self.changed = True
         self.tell(self.status(node, evidence))
+        self.audience.node_changed(node.name)
 
     def status(self, node: Node, evidence: str = "") -> NodeStatus:
         return NodeStatus(
@@ -175,11 +193,11 @@ class Peers:
             self.context.note("notice", f"node {node.name}: stays {node.state}: {text}")
             self.changed = True
             self._modules_down(node)
-            node.association.break_off(self.context.now, list(self.context.modules.up))
+            node.association.break_off(self.context.now, self.context.modules.names())
             self.tell(self.status(node, text))
             self.flush(node)
         elif node.greeting:
-            node.association.break_off(self.context.now, list(self.context.modules.up))
+            node.association.break_off(self.context.now, self.context.modules.names())
 
     # Death -----------------------------------------------------------------------------------------------------------
 
@@ -248,6 +266,7 @@ class Peers:
                 silent_ms = self.context.now - link.last_heard
                 if link.up and silent_ms >= self.context.times.deadtime_ms:
                     link.up = False
+                    self.audience.link_changed(node, link.name, up=False)
                     self.context.note(
                         "warning", f"link {link.name} to node {node.name}: up => dead after {silent_ms} ms"
                     )
@@ -259,7 +278,7 @@ class Peers:
         if not node.alive and not node.greeting:
             return
         try:
-            arrivals = node.association.receive(packet, self.context.now, list(self.context.modules.up))
+            arrivals = node.association.receive(packet, self.context.now, self.context.modules.names())
         except Violation as violation:
             self._broken(node, f"it violates the protocol: {violation}")
             return
@@ -275,7 +294,9 @@ class Peers:
     def _arrived(self, node: Node, frame: Frame) -> None:
         context = self.context
         assert node.alive, node.state
-        if frame.kind == "message":
+        if frame.kind == "message" and frame.to_module in context.modules.programs:
+            self.audience.arrived(frame)
+        elif frame.kind == "message":
             message = Deliver(from_node=node.name, from_module=frame.from_module, body=frame.body)
             context.effects.extend(context.modules.deliver(frame.to_module, message))
         elif frame.kind == "up":
@@ -293,8 +314,10 @@ class Peers:
             self._module_status(node, module, up=False)
 
     def _module_status(self, node: Node, module: str, up: bool) -> None:
+        status = ModuleStatus(node=node.name, module=module, up=up)
+        self.audience.module_changed(status)
         if module in self.context.modules.up:
-            self.context.effects.append(Send(Local(module), ModuleStatus(node=node.name, module=module, up=up)))
+            self.context.effects.append(Send(Local(module), status))
 
     def submit(self, node: Node, frame: Frame) -> None:
         """Queue a frame for a node of our kind that is there."""
@@ -315,7 +338,7 @@ class Peers:
 
     def _broken(self, node: Node, why: str) -> None:
         self.context.note("error", f"node {node.name}: the association is broken off and begun anew: {why}")
-        node.association.break_off(self.context.now, list(self.context.modules.up))
+        node.association.break_off(self.context.now, self.context.modules.names())
         self.flush(node)
 
     def flush(self, node: Node) -> None:

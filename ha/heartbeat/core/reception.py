@@ -100,6 +100,7 @@ class Reception:
             self.peers.leave(node)
             return
         self.peers.heard(node, wire)
+        node.uuid = fields.binary("srcuuid")
         for entry in fields.text("lost").split(" ")[:MAX_ANNOUNCED_LOST]:
             name, _, session = entry.partition(":")
             if name == self.context.node:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
+from ha.heartbeat.model.api import DEFAULT_APIAUTH
 from ha.heartbeat.model.authkeys import FORBIDDEN_MODE, MAX_AUTHKEYS_BYTES, AuthKeys, AuthKeysError
 from ha.heartbeat.model.authkeys import parse as parse_authkeys
-from ha.heartbeat.model.ha_cf import MAX_HA_CF_BYTES, HaCf, HaCfError
+from ha.heartbeat.model.ha_cf import MAX_HA_CF_BYTES, ApiAuth, HaCf, HaCfError
 from ha.heartbeat.model.ha_cf_parser import parse
 from ha.root import Root
 
@@ -60,3 +64,40 @@ def boot_id(root: Root) -> str:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def numeric_apiauth(rules: Mapping[str, ApiAuth]) -> dict[str, ApiAuth]:
+    """The defaults and ha.cf's rules with users and groups as numbers.
+
+    Members of a group are listed as users, because the kernel tells of a peer only its first group. Names that this
+    machine does not know give nobody a right. Whoever runs this node is added to the defaults.
+    """
+    own = str(os.geteuid())
+    numeric = {name: _numeric(rule) for name, rule in DEFAULT_APIAUTH.items()}
+    numeric = {name: ApiAuth((*rule.uids, own), rule.gids) for name, rule in numeric.items()}
+    return numeric | {name: _numeric(rule) for name, rule in rules.items()}
+
+
+def _numeric(rule: ApiAuth) -> ApiAuth:
+    uids, gids = [], []
+    for name in rule.uids:
+        if name.isdigit():
+            uids.append(name)
+        elif (uid := _uid(name)) is not None:
+            uids.append(uid)
+    for name in rule.gids:
+        try:
+            entry = grp.getgrgid(int(name)) if name.isdigit() else grp.getgrnam(name)
+        except KeyError:
+            gids += [name] if name.isdigit() else []
+            continue
+        gids.append(str(entry.gr_gid))
+        uids += [uid for member in entry.gr_mem if (uid := _uid(member)) is not None]
+    return ApiAuth(tuple(uids), tuple(gids))
+
+
+def _uid(name: str) -> str | None:
+    try:
+        return str(pwd.getpwnam(name).pw_uid)
+    except KeyError:
+        return None

@@ -167,7 +167,9 @@ def _read_bindaddr(draft: Draft, words: list[str]) -> None:
 def _add_medium(draft: Draft, kind: MediumKind, interface: str, **where: Any) -> None:
     if len(draft.media) >= MAX_MEDIA:
         raise ValueError(f"more than {MAX_MEDIA} media")
-    medium = Medium(kind, interface, bind_address=draft.bind_address, bind_port=draft.bind_port, **where)
+    medium = Medium(
+        kind, interface, bind_address=draft.bind_address, bind_port=draft.bind_port or draft.udpport, **where
+    )
     if medium in draft.media:
         raise ValueError("this medium is listed twice")
     draft.media.append(medium)

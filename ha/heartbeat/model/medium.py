@@ -14,7 +14,8 @@ class Medium:
     """One line of a medium in ha.cf.
 
     `interface` is the network interface, or the terminal of a serial line; `address` the peer (ucast) or the group
-    (mcast). `bind_address` and `bind_port` come from a `bindaddr` line above it: "" and 0 when there was none.
+    (mcast). `bind_address` and `bind_port` are where ucast listens and sends from: from a `bindaddr` line above it,
+    else "" (any address) and udpport.
     """
 
     kind: MediumKind

@@ -73,6 +73,8 @@ class Ack:
     missing: tuple[tuple[int, int], ...] = ()
 
 
+_PUNCTUATION = str.maketrans("", "", "-_.")  # allowed in names beside letters and digits
+
 StreamPacket: TypeAlias = Hello | Chunk | Ack
 
 
@@ -139,7 +141,7 @@ def from_fields(fields: Fields) -> StreamPacket:
 
 
 def is_module_name(name: str) -> bool:
-    return 0 < len(name) <= MAX_MODULE_NAME_LENGTH and name.isascii() and name.replace("-", "").isalnum()
+    return 0 < len(name) <= MAX_MODULE_NAME_LENGTH and name.isascii() and name.translate(_PUNCTUATION).isalnum()
 
 
 def _module(name: str) -> str:

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""UDP sockets for the media ucast, mcast and bcast. A new medium is a new class and a line in MEDIA.
+
+Source: ip(7), udp(7), socket(7), netdevice(7).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
+
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024  # what we ask for; the kernel's net.core.rmem_max may give less
+SIOCGIFBRDADDR = 0x8919  # linux/sockios.h
+LOOPBACK_BROADCAST = "127.255.255.255"  # the loopback interface names none
+LOOPBACK = "lo"
+
+
+class UdpMedium(Protocol):
+    """An open medium: one socket, and where a Wire's peer is on it."""
+
+    socket: socket.socket
+    warnings: list[str]
+
+    def target(self, peer: str) -> tuple[str, int]:
+        """The socket address of a peer's name ("" for all). Raises ValueError for a name that is none."""
+
+
+class Ucast:
+    """Datagrams to single peers, from the address where we listen, so that peers can tell us apart by it."""
+
+    def __init__(self, media: list[Medium]) -> None:
+        """`media` are the ucast lines of one interface. Raises OSError."""
+        self.warnings: list[str] = []
+        first = media[0]
+        self.socket = _socket()
+        try:
+            if not first.bind_address:
+                _bind_to_device(self.socket, first.interface, self.warnings)
+            self.socket.bind((first.bind_address, first.bind_port))
+        except OSError:
+            self.socket.close()
+            raise
+        self._targets = {medium.peer: (medium.address, medium.port) for medium in media}
+
+    def target(self, peer: str) -> tuple[str, int]:
+        try:
+            return self._targets[peer]
+        except KeyError as error:
+            raise ValueError(f"{peer!r} is no peer of this medium") from error
+
+
+class Mcast:
+    def __init__(self, media: list[Medium]) -> None:
+        """`media` is one mcast line. Raises OSError."""
+        self.warnings: list[str] = []
+        medium = media[0]
+        self._group = (medium.address, medium.port)
+        self.socket = _socket(reuse=True)
+        try:
+            index = socket.if_nametoindex(medium.interface)
+            request = struct.pack("@4s4si", socket.inet_aton(medium.address), b"\0\0\0\0", index)  # struct ip_mreqn
+            self.socket.bind(self._group)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, medium.ttl)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, medium.loop)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def target(self, peer: str) -> tuple[str, int]:
+        return _everybody(peer, self._group)
+
+
+class Bcast:
+    def __init__(self, media: list[Medium]) -> None:
+        """`media` is one bcast line. Raises OSError."""
+        self.warnings: list[str] = []
+        medium = media[0]
+        self.socket = _socket(reuse=True)
+        try:
+            _bind_to_device(self.socket, medium.interface, self.warnings)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            self.socket.bind(("", medium.port))
+            self._address = (_broadcast_address(self.socket, medium.interface), medium.port)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def target(self, peer: str) -> tuple[str, int]:
+        return _everybody(peer, self._address)
+
+
+MEDIA: dict[MediumKind, Callable[[list[Medium]], UdpMedium]] = {"ucast": Ucast, "mcast": Mcast, "bcast": Bcast}
+
+
+def _everybody(peer: str, address: tuple[str, int]) -> tuple[str, int]:
+    if peer:
+        raise ValueError(f"{peer!r}: this medium speaks to all at once")
+    return address
+
+
+def _socket(reuse: bool = False) -> socket.socket:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if reuse:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return udp
+
+
+def _bind_to_device(udp: socket.socket, interface: str, warnings: list[str]) -> None:
+    """Only packets of this interface. Kernels before 5.7 allow it to root alone: then it is a warning."""
+    try:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+    except PermissionError:
+        warnings.append(f"not permitted to listen on {interface} alone: packets of all interfaces are taken")
+
+
+def _broadcast_address(udp: socket.socket, interface: str) -> str:
+    if interface == LOOPBACK:
+        return LOOPBACK_BROADCAST
+    request = struct.pack("16s24x", interface.encode())  # struct ifreq
+    return socket.inet_ntoa(fcntl.ioctl(udp.fileno(), SIOCGIFBRDADDR, request)[20:24])
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this host has the address: the kernel would speak to it from itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect((address, 9))  # sends nothing
+        except OSError:
+            return False
+        return bool(probe.getsockname()[0] == address)
+
+
+def is_own_line(medium: Medium) -> bool:
+    """A ucast line that names this host: it is there so that one ha.cf serves all nodes, and is ignored.
+
+    With `bindaddr` the line is compared with that, because nodes of one machine differ by address or port only.
+    """
+    if medium.kind != "ucast" or medium.port != medium.bind_port:
+        return False
+    return medium.address == medium.bind_address if medium.bind_address else is_own_address(medium.address)
+
+
+__all__ = ["MEDIA", "Bcast", "Mcast", "Ucast", "UdpMedium", "is_own_address", "is_own_line", "peer_name"]
