@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 import ha.machine
+from ha.ccm.msg import ViewId
+from ha.cib.msg import Version
+from ha.lrm.msg import CancelOperation, ForgetResource, OperationResult, RunOperation
 
 
 class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"crm.{name}"):
@@ -18,7 +23,10 @@ class GetState(Message, frozen=True, kw_only=True):
 
 
 class State(Message, frozen=True, kw_only=True):
-    """`fsm` is S_IDLE, S_TRANSITION_ENGINE ...; `dc` is "" when there is none; `idle` when nothing is left to do."""
+    """`fsm` is S_IDLE, S_TRANSITION_ENGINE ...; `dc` is "" when there is none; `idle` when nothing is left to do.
+
+    `version` is the newest CIB this crmd has taken into account.
+    """
 
     request_id: str
     node: str
@@ -26,6 +34,7 @@ class State(Message, frozen=True, kw_only=True):
     dc: str = ""
     idle: bool = False
     transition_id: int = 0
+    version: Version | None = None
 
 
 class Cleanup(Message, frozen=True, kw_only=True):
@@ -87,3 +96,130 @@ class Phase(ha.machine.Message, frozen=True, kw_only=True, tag="crm.Phase"):
 class Timeline(Message, frozen=True, kw_only=True):
     request_id: str
     phases: list[Phase]
+
+
+# Between crmds -------------------------------------------------------------------------------------------------------
+#
+# `view` and `term` name a DC's time in office: the view it was elected in, and which election of that view it was.
+# Everything a DC sends carries both; a receiver whose view, term or DC is another refuses it (P2).
+
+
+class AskLeader(Message, frozen=True, kw_only=True):
+    """From a crmd that has just started in `view` and knows nothing of its elections. Answered by LeaderIs."""
+
+    view: ViewId
+    incarnation: str
+
+
+class LeaderIs(Message, frozen=True, kw_only=True):
+    """`dc` is whom the sender has promised `term` of `view` to ("" nobody); `established` when that one is DC."""
+
+    view: ViewId
+    term: int
+    dc: str
+    established: bool
+
+
+class JoinOffer(Message, frozen=True, kw_only=True):
+    """ "Let me lead `view`", and once `established`, "I do: join me". Answered by JoinRequest or JoinRefuse."""
+
+    view: ViewId
+    term: int
+    incarnation: str
+    established: bool
+
+
+class JoinRequest(Message, frozen=True, kw_only=True):
+    """A promise to follow the sender of the offer and nobody else in this term."""
+
+    view: ViewId
+    term: int
+    incarnation: str
+    feature_set: str
+    leaving: bool = False
+
+
+class JoinRefuse(Message, frozen=True, kw_only=True):
+    """The offer came too late: `term` is promised to `dc` ("" unknown)."""
+
+    view: ViewId
+    term: int
+    dc: str
+
+
+class JoinAck(Message, frozen=True, kw_only=True):
+    """From the DC: you are in; say what runs on your node. Repeated until JoinConfirm."""
+
+    view: ViewId
+    term: int
+
+
+class JoinConfirm(Message, frozen=True, kw_only=True):
+    """A member's LRM history and the operations under way. Results that come later follow as Reports."""
+
+    view: ViewId
+    term: int
+    incarnation: str
+    results: list[OperationResult]
+    running: list[RunOperation]
+
+
+class Leave(msgspec.Struct, frozen=True, tag_field="t", tag="crm.Leave"):
+    """An order's content: resources are gone from your node, leave the cluster."""
+
+
+class Order(Message, frozen=True, kw_only=True):
+    """From the DC to a member: do this on your node. Repeatable: an order is known by its transition key.
+
+    Answered by OrderSeen at once; a RunOperation ends in a Report, the others in OrderDone.
+    """
+
+    view: ViewId
+    term: int
+    transition_key: str
+    what: RunOperation | CancelOperation | ForgetResource | Leave
+
+
+class OrderSeen(Message, frozen=True, kw_only=True):
+    transition_key: str
+
+
+class OrderDone(Message, frozen=True, kw_only=True):
+    transition_key: str
+    ok: bool = True
+    reason: str = ""
+
+
+class AgentTraits(msgspec.Struct, frozen=True):
+    """What an agent's meta-data says of its parameters: which may change by reload, which are secret."""
+
+    reloadable: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    reloads: bool = False
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """From a member to the DC: a result of the LRM. Repeated until ReportSeen with the same serial."""
+
+    incarnation: str
+    serial: int
+    result: OperationResult
+    traits: AgentTraits | None = None
+
+
+class ReportSeen(Message, frozen=True, kw_only=True):
+    incarnation: str
+    serial: int
+
+
+class Relay(Message, frozen=True, kw_only=True):
+    """A program's request, passed to the crmd that can answer it. Answered by Relayed with the same serial."""
+
+    serial: int
+    request: GetState | Cleanup | FailResource | RemoveNode | WatchTimeline
+
+
+class Relayed(Message, frozen=True, kw_only=True):
+    serial: int
+    answer: State | Done | Timeline

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who is DC: at most one per view (P2), found in one round trip.
+
+Theory of operation
+
+* In each view the DC that is still in it, else the oldest member with a live crmd, offers to lead. A member promises
+  each term of a view to one node only. Who has the promises of more than half of the view is DC of that view and term.
+* All members compute the same champion, so that one offer and its answers are the whole election. If the champion
+  stays silent the next one by age offers, with a greater term; a greater term always wins over a lesser.
+* Of two who offer in one term (a merge of two partitions) the younger gives up; having given up it may promise.
+* A crmd that has just started forgot what it promised. It first asks every other member, and takes part only then.
+* A crmd that has been gone for ABSENT_MS is not counted: its promises died with it.
+
+Prior art: Raft's terms and votes (Ongaro 2014), within a view that ccm has agreed on and by age instead of chance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ha.ccm.msg import ViewId
+from ha.crm.core.context import Context
+from ha.crm.model import FEATURE_SET
+from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRequest, LeaderIs
+
+if TYPE_CHECKING:
+    from ha.crm.core import Crmd
+
+CHAMPION_WAIT_MS = 500
+"""An offer is expected by then, or the next by age offers. Longer than the restart of a crashed crmd takes."""
+
+OFFER_REPEAT_MS = 100
+ASK_REPEAT_MS = 50
+MAX_EARLY = 64
+"""Offers of views that we are not told of yet: one per node, of at most so many nodes; more are dropped."""
+
+UNKNOWN = "?"
+
+
+class Election:
+    def __init__(self, crmd: Crmd) -> None:
+        self.crmd = crmd
+        self.context: Context = crmd.context
+        self.fresh = True
+        self.term = 0
+        self.promised = ""
+        self.established = False
+        self.role: Literal["none", "candidate", "dc"] = "none"
+        self.dc_incarnation = ""
+        self.promises: dict[str, JoinRequest] = {}
+        self.refusals: set[str] = set()
+        self.skipped: set[str] = set()
+        self.answers: dict[str, LeaderIs] = {}
+        self.early: dict[str, JoinOffer] = {}
+
+    @property
+    def is_dc(self) -> bool:
+        return self.role == "dc"
+
+    @property
+    def leader(self) -> str:
+        """The DC of this view, "" when there is none yet."""
+        return self.promised if self.established else ""
+
+    def in_office(self, sender: str, view: ViewId, term: int) -> bool:
+        """Whether a message is from the DC that we follow, of this view and term."""
+        return view == self.context.view_id and self.established and sender == self.promised and term == self.term
+
+    # Views -----------------------------------------------------------------------------------------------------------
+
+    def new_view(self) -> None:
+        """The context holds the new view; nothing said in an older one counts."""
+        before = self.leader
+        self.term, self.promised, self.established = 0, "", False
+        self.role, self.promises, self.refusals, self.skipped = "none", {}, set(), set()
+        if not self.context.members():
+            return
+        if self.fresh:
+            self.ask()
+        else:
+            self.contend(before)
+        for sender in sorted(self.early):
+            offer = self.early[sender]
+            if offer.view == self.context.view_id:
+                del self.early[sender]
+                self.offered(sender, offer)
+            elif self.context.view is not None and offer.view < self.context.view.id:
+                del self.early[sender]
+
+    def ask(self) -> None:
+        others = [node for node in self.context.members() if node != self.context.node]
+        waiting = [n for n in others if n not in self.answers and not self.context.is_absent(n)]
+        if not waiting:
+            self._conclude()
+            return
+        assert self.context.view is not None, "only a member of a view asks"
+        for node in waiting:
+            self.context.tell(node, AskLeader(view=self.context.view.id, incarnation=self.context.incarnation))
+        self.context.arm("election/ask", ASK_REPEAT_MS)
+
+    def asked(self, sender: str, message: AskLeader) -> None:
+        """A crmd that asks has just started: whatever it was before, it is not any more."""
+        if message.view != self.context.view_id:
+            return
+        if self.promised == sender:
+            self.leader_gone(f"the crmd of {sender} has started anew")
+        self.promises.pop(sender, None)
+        self.context.tell(
+            sender,
+            LeaderIs(view=message.view, term=self.term, dc=self.promised, established=self.established),
+        )
+        if self.is_dc:
+            self._offer_to(sender)
+
+    def answered(self, sender: str, message: LeaderIs) -> None:
+        if message.view != self.context.view_id or not self.fresh:
+            return
+        self.answers[sender] = message
+        others = [n for n in self.context.members() if n != self.context.node]
+        if all(n in self.answers or self.context.is_absent(n) for n in others):
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Everybody has answered: take the greatest term as our own, promised to whom they say."""
+        self.fresh = False
+        self.context.disarm("election/ask")
+        answers = [a for a in self.answers.values() if a.view == self.context.view_id]
+        self.answers = {}
+        self.term = max([self.term, *(a.term for a in answers)])
+        named = sorted({a.dc for a in answers if a.term == self.term and a.dc not in ("", self.context.node)})
+        if self.term:
+            self.promised = named[0] if len(named) == 1 else UNKNOWN
+        sitting = [a.dc for a in answers if a.established and a.dc in self.context.members()]
+        self.contend(sitting[0] if sitting and sitting[0] != self.context.node else "")
+
+    # Contending ------------------------------------------------------------------------------------------------------
+
+    def contend(self, prefer: str = "") -> None:
+        """Offer to lead, or wait for the one who should."""
+        if self.crmd.fsm.ended or self.leader:
+            return
+        champion = self._champion(prefer)
+        if champion == self.context.node:
+            self._claim()
+            return
+        self.crmd.fsm.become("S_PENDING", f"waiting for {champion or 'a live crmd'} to lead")
+        self.context.arm("election/wait", CHAMPION_WAIT_MS)
+
+    def _champion(self, prefer: str) -> str:
+        able = [n for n in self.context.members() if self._able(n)]
+        if prefer in able:
+            return prefer
+        return able[0] if able else ""
+
+    def _able(self, node: str) -> bool:
+        if node == self.context.node:
+            return not self.crmd.shutdown.has_left
+        return node not in self.skipped and self.context.peer_up.get(node, True)
+
+    def _claim(self) -> None:
+        assert self.context.view is not None, "only a member of a view can lead it"
+        self.crmd.fsm.become("S_ELECTION", "offering to lead")
+        self.term += 1
+        self.role, self.promised, self.established = "candidate", self.context.node, False
+        self.refusals = set()
+        self.promises = {self.context.node: self._request()}
+        self.context.tell_others(self._offer())
+        self.context.arm("election/offer", OFFER_REPEAT_MS)
+        self.count()
+
+    def count(self) -> None:
+        """Are the promises more than half of those who count?"""
+        if self.role != "candidate":
+            return
+        members = self.context.members()
+        counted = [n for n in members if not self.context.is_absent(n)]
+        if len([n for n in counted if n in self.promises]) * 2 > len(counted):
+            self._become_dc()
+
+    def _become_dc(self) -> None:
+        assert self.role == "candidate", f"{self.role} => dc"
+        assert self.promised == self.context.node, f"promised to {self.promised}"
+        self.role, self.established = "dc", True
+        self.dc_incarnation = self.context.incarnation
+        self.context.disarm("election/wait")
+        self.context.arm("election/offer", OFFER_REPEAT_MS)
+        self.crmd.became_dc()
+        for node in self.context.members():
+            if node in self.promises:
+                self.crmd.join.requested(node, self.promises[node])
+            else:
+                self._offer_to(node)
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def offered(self, sender: str, offer: JoinOffer) -> None:
+        view = self.context.view
+        if view is None or offer.view != view.id:
+            if (view is None or offer.view > view.id) and (sender in self.early or len(self.early) < MAX_EARLY):
+                self.early[sender] = offer
+            return
+        if self.crmd.fsm.ended or sender not in view.names():
+            return
+        if self.fresh and not offer.established:
+            return  # asked again when we know what was promised; the offer is repeated
+        if self._acceptable(sender, offer):
+            self._promise(sender, offer)
+        else:
+            self.context.tell(sender, JoinRefuse(view=view.id, term=self.term, dc=self.promised))
+            if self.is_dc:
+                self._offer_to(sender)
+
+    def _acceptable(self, sender: str, offer: JoinOffer) -> bool:
+        if offer.term != self.term:
+            return offer.term > self.term
+        if sender == self.promised:
+            return True
+        if self.is_dc:
+            return False
+        if offer.established:
+            return True
+        return self.role == "candidate" and self._age(sender) < self._age(self.context.node)
+
+    def _promise(self, sender: str, offer: JoinOffer) -> None:
+        before = self.leader
+        self.fresh = False
+        self.role, self.promises = "none", {}
+        self.term, self.promised, self.established = offer.term, sender, offer.established
+        self.dc_incarnation = offer.incarnation
+        self.crmd.relinquish(f"{sender} leads term {offer.term}")
+        self.context.disarm("election/offer")
+        self.context.disarm("election/ask")
+        self.context.tell(sender, self._request())
+        if self.established:
+            self.context.disarm("election/wait")
+            if before != sender or self.crmd.fsm.state != "S_NOT_DC":
+                self.crmd.followed(sender)
+        else:
+            self.context.arm("election/wait", CHAMPION_WAIT_MS)
+
+    def accept_ack(self, sender: str, view: ViewId, term: int) -> bool:
+        """An acknowledgement of the one we promised to says that it has won."""
+        if view != self.context.view_id or term != self.term or sender != self.promised or self.role == "candidate":
+            return False
+        self.established = True
+        self.context.disarm("election/wait")
+        if sender != self.context.node:
+            self.crmd.followed(sender)
+        return True
+
+    def requested(self, sender: str, request: JoinRequest) -> None:
+        if request.view != self.context.view_id or request.term != self.term or self.role == "none":
+            return
+        self.promises[sender] = request
+        if self.is_dc:
+            self.crmd.join.requested(sender, request)
+        else:
+            self.count()
+
+    def refused(self, sender: str, refusal: JoinRefuse) -> None:
+        """Everybody has decided and we are not the one: offer a greater term if the others gave up for us."""
+        if refusal.view != self.context.view_id or self.role != "candidate" or refusal.term < self.term:
+            return
+        self.refusals.add(sender)
+        heard = self.refusals | set(self.promises)
+        rival = refusal.dc
+        if any(n not in heard and not self.context.is_absent(n) for n in self.context.members()):
+            return
+        if refusal.term == self.term and (rival in self.promises or rival == UNKNOWN):
+            self._claim()
+            return
+        self.term = max(self.term, refusal.term)
+        self.role, self.promises = "none", {}
+        self.promised = UNKNOWN
+        self.context.disarm("election/offer")
+        self.contend(rival if rival not in (UNKNOWN, self.context.node) else "")
+
+    # Time and peers --------------------------------------------------------------------------------------------------
+
+    def fired(self, timer: str) -> None:
+        if timer == "election/ask" and self.fresh:
+            self.ask()
+        elif timer == "election/offer" and self.role != "none":
+            self._repeat_offer()
+        elif timer == "election/wait" and not self.leader and self.role == "none" and not self.fresh:
+            champion = self.promised if self.promised in self.context.members() else self._champion("")
+            self.skipped.add(champion)
+            if all(n in self.skipped for n in self.context.members() if n != self.context.node):
+                self.skipped = {champion}
+            self.context.note("notice", f"no offer to lead came from {champion or 'anybody'}; the next by age offers")
+            self.contend()
+
+    def _repeat_offer(self) -> None:
+        missing = [n for n in self.context.members() if n != self.context.node and not self._has_answered(n)]
+        for node in missing:
+            self._offer_to(node)
+        if missing:
+            self.context.arm("election/offer", OFFER_REPEAT_MS)
+        self.count()
+
+    def _has_answered(self, node: str) -> bool:
+        return node in self.promises
+
+    def peer_up(self, node: str) -> None:
+        self.skipped.discard(node)
+        if self.fresh and node in self.context.members():
+            self.ask()
+        elif self.role != "none" and node in self.context.members():
+            self.promises.pop(node, None)
+            self._offer_to(node)
+            self.context.arm("election/offer", OFFER_REPEAT_MS)
+
+    def peer_down(self, node: str) -> None:
+        if not self.is_dc:
+            self.promises.pop(node, None)
+        if self.promised == node:
+            self.leader_gone(f"the crmd of {node} is gone")
+
+    def leader_gone(self, why: str) -> None:
+        """The promise stands (its term is spent); a greater term finds the next DC."""
+        assert self.promised != self.context.node, "we are not gone"
+        was_established = self.established
+        self.promised, self.established = UNKNOWN, False
+        if was_established:
+            self.crmd.leader_lost(why)
+        if not self.fresh:
+            self.contend()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _offer(self) -> JoinOffer:
+        assert self.context.view is not None, "an offer belongs to a view"
+        return JoinOffer(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
+                         established=self.is_dc)
+
+    def _offer_to(self, node: str) -> None:
+        self.context.tell(node, self._offer())
+
+    def _request(self) -> JoinRequest:
+        assert self.context.view is not None, "a request belongs to a view"
+        return JoinRequest(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
+                           feature_set=FEATURE_SET, leaving=self.crmd.shutdown.wanted)
+
+    def _age(self, node: str) -> int:
+        members = self.context.members()
+        return members.index(node) if node in members else len(members)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A member's side: carries out the DC's orders with this node's LRM, and reports every result until the DC has it.
+
+An order of another view, term or DC than ours is refused (P2). An order is known by its transition key, so that it may
+come twice. What the LRM was asked survives its worker's restart: it is asked again, by the same key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ha.crm.core.context import Context
+from ha.crm.core.traits import read_traits
+from ha.crm.msg import AgentTraits, Leave, Order, OrderDone, OrderSeen, Report, ReportSeen
+from ha.lrm.msg import (
+    Cancelled,
+    CancelOperation,
+    ForgetResource,
+    Forgotten,
+    GetHistory,
+    GetMetadata,
+    History,
+    Metadata,
+    OperationResult,
+    RunOperation,
+)
+
+if TYPE_CHECKING:
+    from ha.crm.core import Crmd
+
+REPORT_REPEAT_MS = 500
+MAX_REPORTS = 10_000
+"""Results that no DC has taken. More: the oldest go; a DC reads them from the history when this node joins it."""
+
+
+@dataclass(slots=True)
+class Given:
+    what: RunOperation | CancelOperation | ForgetResource
+
+
+class Orders:
+    def __init__(self, crmd: Crmd) -> None:
+        self.crmd = crmd
+        self.context: Context = crmd.context
+        self.given: dict[str, Given] = {}
+        self.reports: dict[int, Report] = {}
+        self.traits: dict[tuple[str, str, str], AgentTraits | None] = {}
+        self.metadata_asked: dict[str, tuple[str, str, str]] = {}
+
+    # From the DC -----------------------------------------------------------------------------------------------------
+
+    def ordered(self, sender: str, order: Order) -> None:
+        if not self.crmd.election.in_office(sender, order.view, order.term):
+            self.context.note("warning", f"order {order.transition_key} of {sender} is refused: it is not the DC of "
+                              "this view and term")
+            return
+        self.context.tell(sender, OrderSeen(transition_key=order.transition_key))
+        if isinstance(order.what, Leave):
+            self.crmd.shutdown.leave("the DC says that all resources are gone from here")
+            return
+        done = next((r for r in self.reports.values() if r.result.user_data == order.transition_key), None)
+        if done is not None:
+            self.context.tell(sender, done)
+            return
+        if isinstance(order.what, RunOperation):
+            self._want_traits(order.what)
+        self.given[order.transition_key] = Given(order.what)
+        self.context.send("lrmd", order.what)
+
+    def linked(self) -> None:
+        """The LRM's worker is there (again): what it was asked may be lost, what it did meanwhile is in its history."""
+        for given in self.given.values():
+            self.context.send("lrmd", given.what)
+        for request, (agent_class, provider, agent_type) in list(self.metadata_asked.items()):
+            self.context.send("lrmd", GetMetadata(
+                request_id=request, agent_class=agent_class, agent_type=agent_type, provider=provider))
+        if self.crmd.election.leader:
+            self.context.send("lrmd", GetHistory())
+
+    # From the LRM ----------------------------------------------------------------------------------------------------
+
+    def history(self, message: History) -> None:
+        """Results that came while the link was down: reported as if they came now; the DC knows the old ones."""
+        for result in message.results:
+            if result.user_data in self.given:
+                self.result(result)
+
+    def result(self, result: OperationResult) -> None:
+        was_given = self.given.pop(result.user_data, None) is not None
+        if result.status == "cancelled" and not was_given:
+            return
+        report = Report(
+            incarnation=self.context.incarnation, serial=self.context.serial(), result=result,
+            traits=self.traits.get(_agent(result)),
+        )
+        if len(self.reports) >= MAX_REPORTS:
+            del self.reports[next(iter(self.reports))]
+            self.context.note("error", f"{MAX_REPORTS} results wait for a DC; the oldest is left to the history")
+        if not self.reports:
+            self.context.arm("orders/report", REPORT_REPEAT_MS)
+        self.reports[report.serial] = report
+        self._say(report)
+
+    def _say(self, report: Report) -> None:
+        if self.crmd.election.leader:
+            self.context.tell(self.crmd.election.leader, report)
+
+    def report_seen(self, message: ReportSeen) -> None:
+        if message.incarnation != self.context.incarnation:
+            return
+        self.reports.pop(message.serial, None)
+        if not self.reports:
+            self.context.disarm("orders/report")
+
+    def cancelled(self, message: Cancelled) -> None:
+        self._done(message.user_data)
+
+    def forgotten(self, message: Forgotten) -> None:
+        self._done(message.user_data)
+
+    def _done(self, key: str) -> None:
+        if self.given.pop(key, None) is not None and self.crmd.election.leader:
+            self.context.tell(self.crmd.election.leader, OrderDone(transition_key=key))
+
+    # Agents' meta-data -----------------------------------------------------------------------------------------------
+
+    def _want_traits(self, order: RunOperation) -> None:
+        agent = _agent(order)
+        if agent in self.traits or agent in self.metadata_asked.values() or order.resource.agent_class == "stonith":
+            return
+        request = self.context.request_id()
+        self.metadata_asked[request] = agent
+        self.context.send("lrmd", GetMetadata(
+            request_id=request, agent_class=agent[0], provider=agent[1], agent_type=agent[2]))
+
+    def metadata(self, message: Metadata) -> None:
+        agent = self.metadata_asked.pop(message.request_id, None)
+        if agent is None:
+            return
+        self.traits[agent] = read_traits(message.xml) if message.rc == 0 else None
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    def leader_known(self) -> None:
+        """A DC to report to: everything that no DC has taken."""
+        for report in self.reports.values():
+            self._say(report)
+        if self.reports:
+            self.context.arm("orders/report", REPORT_REPEAT_MS)
+
+    def fired(self, timer: str) -> None:
+        if timer == "orders/report":
+            self.leader_known()
+
+
+def _agent(holder: RunOperation | OperationResult) -> tuple[str, str, str]:
+    resource = holder.resource
+    return (resource.agent_class, resource.provider, resource.agent_type)
+
+

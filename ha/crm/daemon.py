@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The crmd worker: takes the nodes and timings from ha.cf and runs the machine."""
+
+from __future__ import annotations
+
+import sys
+
+from ha.crm.core import build
+from ha.heartbeat.model import HaCfError
+from ha.heartbeat.model.ha_cf_parser import parse
+from ha.root import Root
+from ha.shell import BeatTimes, run_worker
+
+EXIT_CONFIG = 78
+"""ha.cf is unusable (EX_CONFIG of sysexits.h)."""
+
+BEATS = {
+    "default": BeatTimes(interval_ms=200, warntime_ms=600, deadline_ms=1_000),
+    "fast": BeatTimes(interval_ms=50, warntime_ms=150, deadline_ms=300),
+}
+
+
+def main(root: Root) -> int:
+    """Run until SIGTERM. Returns EXIT_CONFIG, with the reason on stderr, when ha.cf cannot be used."""
+    node = root.node_name()
+    try:
+        ha_cf = parse(root.ha_cf.read_text(encoding="utf-8"), str(root.ha_cf))
+    except (OSError, UnicodeDecodeError, HaCfError) as error:
+        print(f"crmd: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    if node not in ha_cf.nodes:
+        print(f"crmd: this node, {node}, is not among the nodes of {root.ha_cf}", file=sys.stderr)
+        return EXIT_CONFIG
+    machine = build(
+        node=node, nodes=ha_cf.nodes, deadtime_ms=ha_cf.deadtime_ms, initdead_ms=ha_cf.initdead_ms
+    )
+    return run_worker("crmd", machine, root=root, beat=BEATS[ha_cf.profile])

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a published change of the CIB means to the DC: whether the cluster has to be scheduled anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ha.cib.msg import Changed
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`configuration`: cluster options or nodes may differ. `history`: somebody else touched node states or history.
+    `attributes`: transient attributes differ. `text`: the first thing that changed, for the log."""
+
+    configuration: bool = False
+    history: bool = False
+    attributes: bool = False
+    text: str = ""
+
+    @property
+    def matters(self) -> bool:
+        return self.configuration or self.history or self.attributes
+
+
+def meaning_of(changed: Changed, own: bool) -> Meaning:
+    """`own`: the crmd of this node wrote it, and knows what it did to node states and history.
+
+    A change without a diff may be anything. The diff's form is the cib's v2 patch: `change` elements with an
+    `operation` and a `path` such as /cib/status/node_state[@id='1']/transient_attributes[@id='1'].
+    """
+    if not changed.diff:
+        return Meaning(configuration=True, history=True, attributes=True, text="the CIB was replaced")
+    root = etree.fromstring(changed.diff.encode(), etree.XMLParser(resolve_entities=False, no_network=True))
+    configuration = history = attributes = False
+    first = ""
+    for change in root.iter("change"):
+        path = change.get("path", "")
+        kind = _kind(path, change)
+        mattering = kind != "bookkeeping" and not (own and kind == "history")
+        if mattering and not first:
+            first = f"{change.get('operation', 'change')} {path}"
+        configuration = configuration or kind in ("configuration", "everything")
+        history = history or (kind in ("history", "everything") and not own)
+        attributes = attributes or kind in ("attributes", "everything")
+    return Meaning(configuration, history, attributes, first)
+
+
+def _kind(path: str, change: etree._Element) -> str:
+    if path.startswith("/cib/configuration"):
+        return "configuration"
+    if path.startswith("/cib/status"):
+        if "/transient_attributes" in path or next(change.iter("transient_attributes"), None) is not None:
+            return "attributes"
+        return "history"
+    if path == "/cib":
+        created = {child.tag for child in change}
+        if created & {"configuration", "status"}:
+            return "everything"
+        return "bookkeeping"  # versions, have-quorum, dc-uuid: the writer knows
+    return "everything"
