@@ -44,11 +44,14 @@ class _SeenView:
     members: tuple[tuple[str, int], ...]
     quorate: bool
     first: str
-    dc: str = ""
+    dc: Process | None = None
 
 
 class AgreedViews(Watcher):
-    """P2: a view id means the same members and quorum to all, is not reused, and has at most one DC."""
+    """P2: a view id means the same members and quorum to all, is not reused, and has at most one DC.
+
+    When the crmd that was DC has died, another one may become DC in the same view; while it lives, though frozen, none.
+    """
 
     def __init__(self) -> None:
         self.views: dict[ViewId, _SeenView] = {}
@@ -85,9 +88,9 @@ class AgreedViews(Watcher):
         known = self.views.get(message.view)
         if known is None:
             raise Violation("P2", f"{name} leads in view {message.view}, which no ccm has announced")
-        if known.dc not in ("", name):
-            raise Violation("P2", f"two DCs in view {message.view}: {known.dc} and {name}")
-        known.dc = name
+        if known.dc is not None and known.dc is not process and known.dc.alive:
+            raise Violation("P2", f"two DCs in view {message.view}: {known.dc!r} is still alive, and {process!r} leads")
+        known.dc = process
 
 
 class EqualCibs(Watcher):
