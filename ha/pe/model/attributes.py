@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Attribute sets: name/value pairs in blocks with scores and rules.
 
-Of several blocks the one with the higher score goes first; a name keeps the first value it was given.
+Of several blocks the one with the higher score goes first, of equal ones the later; a name keeps the first value it
+was given.
 Source: Pacemaker Explained, "Rules".
 """
 
@@ -30,6 +31,7 @@ def read_blocks(
         return
     blocks = document.children(parent, tag)
     if len(blocks) > 1:
+        blocks.reverse()
         blocks.sort(key=lambda block: (block.get("id") != first_id, -parse_or(block.get("score"))))
     for block in blocks:
         rule = block.find("rule")

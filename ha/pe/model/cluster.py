@@ -70,7 +70,7 @@ class Cluster:
         self._node_by_name: dict[str, Node] = {}
         self._node_by_id: dict[str, Node] = {}
         self.resources: list[Resource] = []
-        self._by_id: dict[str, Resource] = {}
+        self._by_id: dict[str, list[Resource]] = {}
         self._by_history: dict[str, list[Resource]] = {}
         self.dc: Node | None = None
         self.actions: list[Action] = []
@@ -157,7 +157,7 @@ class Cluster:
 
     def index(self, resource: Resource) -> None:
         """Makes a resource findable; its children index themselves."""
-        self._by_id.setdefault(resource.id, resource)
+        self._by_id.setdefault(resource.id, []).append(resource)
 
     def set_history_id(self, resource: Resource, history_id: str | None) -> None:
         """The name under which the operation history of an instance goes, where it is not the instance's own."""
@@ -168,31 +168,29 @@ class Cluster:
             self._by_history.setdefault(history_id, []).append(resource)
 
     def find(self, id: str | None) -> Resource | None:
-        """The resource, or instance, that has this id or this name in the history."""
+        """The first resource, or instance, that has this id or this name in the history."""
         if id is None:
             return None
-        by_id = self._by_id.get(id)
-        by_history = self._by_history.get(id)
-        if not by_history:
-            return by_id
-        if by_id is None and len(by_history) == 1:
-            return by_history[0]
-        return self._first_of(by_history if by_id is None else [by_id, *by_history])
+        candidates = self._candidates(id)
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        order = self._positions()
+        return min(candidates, key=lambda resource: order.get(id_of(resource), len(order)))
 
     def named(self, id: str) -> list[Resource]:
         """All resources with this id or history name, the last in the configuration first."""
-        found = list(self._by_history.get(id, ()))
-        by_id = self._by_id.get(id)
-        if by_id is not None and by_id not in found:
-            found.append(by_id)
-        if len(found) > 1:
+        candidates = self._candidates(id)
+        if len(candidates) > 1:
             order = self._positions()
-            found.sort(key=lambda resource: -order[id_of(resource)])
-        return found
+            candidates.sort(key=lambda resource: -order[id_of(resource)])
+        return candidates
 
-    def _first_of(self, candidates: list[Resource]) -> Resource:
-        order = self._positions()
-        return min(candidates, key=lambda resource: order.get(id_of(resource), len(order)))
+    def _candidates(self, id: str) -> list[Resource]:
+        found = list(self._by_id.get(id, ()))
+        for resource in self._by_history.get(id, ()):
+            if all(known is not resource for known in found):
+                found.append(resource)
+        return found
 
     def _positions(self) -> dict[int, int]:
         order: dict[int, int] = {}

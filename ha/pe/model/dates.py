@@ -17,9 +17,8 @@ _DATE = re.compile(r"(\d{4,})-(\d{1,2})-(\d{1,2})(?=\D|$)|(\d{4})(\d{2})(\d{2})(
 _WEEK_DATE = re.compile(r"(\d{4})-?W(\d{1,2})-?(\d)")
 _ORDINAL_DATE = re.compile(r"(\d{4})-(\d{1,3})(?=\D|$)")
 _TIME = re.compile(r"[T ]\s*(\d{2}):?(\d{2})?(?::?(\d{2}))?(?:[.,]\d+)?\s*(Z|[+-]\d{2}:?(?:\d{2})?)?")
-_DURATION = re.compile(
-    r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?(?=[\s/]|$)"
-)
+_DURATION = re.compile(r"P(?:\d+[YMWDHS]|T)+(?=[\s/]|$)")
+_DURATION_PART = re.compile(r"(\d+)([YMWDHS])|(T)")
 _DAY_S = 86_400
 
 
@@ -70,12 +69,21 @@ def _zone_s(zone: str | None) -> int:
 
 
 def duration_s(text: str) -> int | None:
-    """An ISO 8601 duration in seconds (a year has 365 days, a month 30), or None."""
+    """An ISO 8601 duration in seconds (a year has 365 days, a month 30), or None.
+
+    Hours and seconds may also be given before the T, where M means months.
+    """
     match = _DURATION.match(text)
-    if match is None or all(part is None for part in match.groups()):
+    if match is None:
         return None
-    years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return (years * 365 + months * 30 + weeks * 7 + days) * _DAY_S + hours * 3600 + minutes * 60 + seconds
+    units = {"Y": 365 * _DAY_S, "M": 30 * _DAY_S, "W": 7 * _DAY_S, "D": _DAY_S, "H": 3600, "S": 1}
+    total = 0
+    for value, unit, separator in _DURATION_PART.findall(match.group()):
+        if separator:
+            units["M"] = 60
+        else:
+            total += int(value) * units[unit]
+    return total
 
 
 def add_components(start: int, components: Mapping[str, int]) -> int | None:
