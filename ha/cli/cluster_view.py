@@ -8,6 +8,6 @@ from ha.pe.model.cluster import Cluster
 
 def view_of(cib: bytes, now_s: int) -> Cluster:
     """Raises `ha.pe.model.document.CibError` for a text that is no CIB."""
-    from ha.pe.core import read_cluster
+    from ha.pe.core import read
 
-    return read_cluster(cib, now_s)
+    return read(cib, now_s)

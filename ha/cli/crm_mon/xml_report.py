@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from ha.cli.crm_mon.history import ResourceHistory, histories, shown_count, task_of
 from ha.cli.xml_result import yes_no
-from ha.pe.core.failcounts import fail_count
 from ha.pe.core.resources import is_disabled, target_role
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.history import OK
@@ -268,50 +268,31 @@ def _primitive(parent: Element, resource: Resource) -> None:
 
 def _history(parent: Element, cluster: Cluster) -> None:
     listed = etree.SubElement(parent, "node_history")
-    status = cluster.document.section("status")
-    for state in status.iterchildren("node_state") if status is not None else ():
-        node = cluster.node_by_id(state.get("id"))
-        if node is None or not node.online:
-            continue
+    for node, found in histories(cluster):
         element = etree.SubElement(listed, "node", {"name": node.name})
-        for entry in state.iterfind("lrm/lrm_resources/lrm_resource"):
-            _resource_history(element, cluster, node, entry)
-        if len(element) == 0:
-            listed.remove(element)
+        for history in found:
+            _resource_history(element, history)
 
 
-def _resource_history(parent: Element, cluster: Cluster, node: Node, entry: Element) -> None:
-    operations = sorted(
-        (op for op in entry.iterchildren("lrm_rsc_op") if worth_showing(op)), key=lambda op: int(op.get("call-id") or 0)
-    )
-    resource = cluster.find(entry.get("id"))
-    if not operations:
-        return
+def _resource_history(parent: Element, history: ResourceHistory) -> None:
     attributes = {
-        "id": str(entry.get("id")),
-        "orphan": yes_no(resource is None or resource.removed),
-        "migration-threshold": str(resource.ban_after_failures if resource else 1_000_000),
+        "id": history.id,
+        "orphan": yes_no(history.orphan),
+        "migration-threshold": str(history.migration_threshold),
     }
-    if resource is not None and (count := fail_count(node, resource)[0]):
-        attributes["fail-count"] = "INFINITY" if count >= 1_000_000 else str(count)
+    if history.fail_count:
+        attributes["fail-count"] = shown_count(history.fail_count)
     element = etree.SubElement(parent, "resource_history", attributes)
-    for operation in operations:
+    for operation in history.operations:
         _operation(element, operation)
-
-
-def worth_showing(operation: Element) -> bool:
-    """A probe that found nothing is not."""
-    probe = operation.get("operation") == "monitor" and (operation.get("interval") or "0") == "0"
-    return not (probe and operation.get("rc-code") in ("7", "193"))
 
 
 def _operation(parent: Element, operation: Element) -> None:
     interval = operation.get("interval") or "0"
-    task = str(operation.get("operation"))
     rc = int(operation.get("rc-code") or 0)
     attributes = {
         "call": str(operation.get("call-id")),
-        "task": "probe" if task == "monitor" and interval == "0" else task,
+        "task": task_of(operation),
         "rc": str(rc),
         "rc_text": RC_WORDS.get(rc, "unknown"),
     }

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cluster's status for people, section by section, as crm_mon's users know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ha.cli.crm_mon.history import histories, shown_count, task_of
+from ha.cli.crm_mon.xml_report import RC_WORDS, disabled, is_shown, moment, primitives
+from ha.cli.status_text import node_lines, resource_lines
+from ha.pe.model.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What to show beside summary, nodes, resources and failures."""
+
+    headers: bool = True
+    inactive: bool = False
+    group_by_node: bool = False
+    attributes: bool = False
+    failcounts: bool = False
+    operations: bool = False
+    timing: bool = False
+    tickets: bool = False
+    bans: bool = False
+    detail: bool = False
+
+
+def report(cluster: Cluster, sections: Sections) -> Iterator[str]:
+    """The lines to print."""
+    parts = [
+        _summary(cluster) if sections.headers else iter(()),
+        _nodes(cluster, sections),
+        _resources(cluster, sections),
+        _attributes(cluster) if sections.attributes else iter(()),
+        _operations(cluster, sections.timing) if sections.operations or sections.timing else iter(()),
+        _migration(cluster) if sections.failcounts and not sections.operations else iter(()),
+        _tickets(cluster) if sections.tickets else iter(()),
+        _bans(cluster) if sections.bans else iter(()),
+        _failures(cluster),
+    ]
+    first = True
+    for part in parts:
+        lines = list(part)
+        if lines:
+            if not first:
+                yield ""
+            first = False
+            yield from lines
+
+
+def _summary(cluster: Cluster) -> Iterator[str]:
+    root = cluster.document.root
+    quorum = "with quorum" if cluster.quorate else "WITHOUT quorum"
+    version = cluster.options.get("dc-version", "unknown")
+    dc = f"{cluster.dc.name} (version {version}) - partition {quorum}" if cluster.dc else "NONE"
+    members = list(primitives(cluster.resources))
+    notes = [
+        f"{count} {word}"
+        for count, word in (
+            (sum(disabled(r) for r in members), "DISABLED"),
+            (sum(r.blocked for r in members), "BLOCKED from further action due to failure"),
+        )
+        if count
+    ]
+    count = sum(not r.removed for r in members)
+    changed = f"{root.get('cib-last-written') or ''}"
+    if root.get("update-origin"):
+        who = f" by {root.get('update-user')} via {root.get('update-client')}" if root.get("update-client") else ""
+        changed += f"{who} on {root.get('update-origin')}"
+    yield "Cluster Summary:"
+    yield f"  * Stack: {cluster.options.get('cluster-infrastructure', 'unknown')}"
+    yield f"  * Current DC: {dc}"
+    yield f"  * Last updated: {moment(cluster.now)}"
+    yield f"  * Last change:  {changed}"
+    yield f"  * {counted(len(cluster.nodes), 'node')} configured"
+    suffix = f" ({', '.join(notes)})" if notes else ""
+    yield f"  * {counted(count, 'resource instance')} configured{suffix}"
+    if cluster.in_maintenance:
+        yield ""
+        yield "              *** Resource management is DISABLED ***"
+        yield "  The cluster will not attempt to start, stop or recover services"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _nodes(cluster: Cluster, sections: Sections) -> Iterator[str]:
+    yield "Node List:"
+    if not sections.group_by_node:
+        for line in node_lines(cluster):
+            yield f"  {line}"
+        return
+    for node in cluster.nodes:
+        state = "online" if node.online else "OFFLINE"
+        yield f"  * Node {node.name}: {'standby' if node.standby else state}:"
+        yield "    * Resources:"
+        for resource in node.running:
+            for line in resource_lines(resource):
+                yield f"      {line.removesuffix(' ' + node.name)}"
+
+
+def _resources(cluster: Cluster, sections: Sections) -> Iterator[str]:
+    shown = [r for r in cluster.resources if r.is_active(False) or (sections.inactive and not r.removed)]
+    if sections.group_by_node:
+        shown = [r for r in cluster.resources if not r.is_active(False)] if sections.inactive else []
+        title = "Inactive Resources:"
+    else:
+        title = "Full List of Resources:" if sections.inactive else "Active Resources:"
+    if not shown:
+        if not sections.group_by_node:
+            yield title
+            yield "  * No resources" if sections.inactive else "  * No active resources"
+        return
+    yield title
+    for resource in shown:
+        for line in resource_lines(resource, inactive=sections.inactive):
+            yield f"  {line}"
+
+
+def _attributes(cluster: Cluster) -> Iterator[str]:
+    yield "Node Attributes:"
+    for node in cluster.nodes:
+        shown = {name: value for name, value in sorted(node.attributes.items()) if is_shown(name)}
+        if node.online and shown:
+            yield f"  * Node: {node.name}:"
+            for name, value in shown.items():
+                yield f"    * {name:<32}\t: {value:<10}"
+
+
+def _operations(cluster: Cluster, timing: bool) -> Iterator[str]:
+    yield "Operations:"
+    for node, found in histories(cluster):
+        yield f"  * Node: {node.name}:"
+        for history in found:
+            yield f"    * {_threshold(history.id, history.migration_threshold, history.fail_count)}:"
+            for operation in history.operations:
+                words = []
+                if (operation.get("interval") or "0") != "0":
+                    words.append(f'interval="{operation.get("interval")}ms"')
+                if timing:
+                    words.append(f'last-rc-change="{moment(operation.get("last-rc-change"))}"')
+                    words += [f'{name}="{operation.get(name)}ms"' for name in ("exec-time", "queue-time")]
+                    rc = int(operation.get("rc-code") or 0)
+                    words.append(f"rc={rc} ({RC_WORDS.get(rc, 'unknown')})")
+                line = f"      * ({operation.get('call-id')}) {task_of(operation)}"
+                yield f"{line}: {' '.join(words)}" if words else line
+
+
+def _threshold(name: str, threshold: int, count: int) -> str:
+    words = f"{name}: migration-threshold={threshold}"
+    return f"{words} fail-count={shown_count(count)}" if count else words
+
+
+def _migration(cluster: Cluster) -> Iterator[str]:
+    yield "Migration Summary:"
+    for node, found in histories(cluster):
+        failed = [history for history in found if history.fail_count]
+        if failed:
+            yield f"  * Node: {node.name}:"
+            for history in failed:
+                yield f"    * {_threshold(history.id, history.migration_threshold, history.fail_count)}"
+
+
+def _tickets(cluster: Cluster) -> Iterator[str]:
+    if cluster.tickets:
+        yield "Tickets:"
+        for name, ticket in sorted(cluster.tickets.items()):
+            yield f"  * {name}: {'granted' if ticket.granted else 'revoked'}{' [standby]' if ticket.standby else ''}"
+
+
+def _bans(cluster: Cluster) -> Iterator[str]:
+    section = cluster.document.section("constraints")
+    lines = [
+        f"  * {c.get('id')}\tprevents {c.get('rsc')} from running on {c.get('node')}"
+        for c in (section.iterchildren("rsc_location") if section is not None else ())
+        if (c.get("score") or "").startswith("-") and c.get("rsc") and c.get("node")
+    ]
+    if lines:
+        yield "Negative Location Constraints:"
+        yield from lines
+
+
+def _failures(cluster: Cluster) -> Iterator[str]:
+    if not cluster.failed:
+        return
+    yield "Failed Resource Actions:"
+    for failure in cluster.failed:
+        operation = failure.element
+        rc = int(operation.get("rc-code") or 0)
+        interval = int(operation.get("interval") or 0)
+        task = task_of(operation) if not interval else f"{interval / 1000:g}s-interval {operation.get('operation')}"
+        words = f"  * {failure.resource_id} {task} on {failure.node.name}"
+        if operation.get("op-status") == "2":
+            words += " could not be executed (Timed Out"
+            words += f": {operation.get('exit-reason')})" if operation.get("exit-reason") else ")"
+        else:
+            words += f" returned '{RC_WORDS.get(rc, 'unknown')}'"
+            if operation.get("exit-reason"):
+                words += f" ({operation.get('exit-reason')})"
+        if operation.get("last-rc-change"):
+            words += f" at {moment(operation.get('last-rc-change'))}"
+        if operation.get("exec-time"):
+            words += f" after {operation.get('exec-time')}ms"
+        yield words
