@@ -3,7 +3,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Iterator
+
+from ha.pe.core.resources import is_disabled
 from ha.pe.model.cluster import Cluster
+from ha.pe.model.resource import Resource
+
+RC_WORDS = {
+    0: "ok", 1: "error", 2: "invalid parameter", 3: "unimplemented feature", 4: "insufficient privileges",
+    5: "not installed", 6: "not configured", 7: "not running", 8: "promoted", 9: "promoted (failed)",
+    190: "degraded", 191: "degraded promoted", 193: "(pending)",
+}  # fmt: skip
+"""Exit codes of agents, in the words that clients expect."""
 
 
 def view_of(cib: bytes, now_s: int) -> Cluster:
@@ -11,3 +23,34 @@ def view_of(cib: bytes, now_s: int) -> Cluster:
     from ha.pe.core import read
 
     return read(cib, now_s)
+
+
+def moment(seconds: str | int | float | None) -> str:
+    """Unix seconds as clients expect a date."""
+    return time.ctime(int(seconds)) if seconds else ""
+
+
+def primitives(resources: Iterable[Resource]) -> Iterator[Resource]:
+    """Every primitive instance, in the order of the configuration."""
+    for resource in resources:
+        if resource.children:
+            yield from primitives(resource.children)
+        elif resource.is_primitive:
+            yield resource
+
+
+def disabled(resource: Resource) -> bool:
+    return is_disabled(resource) or (resource.parent is not None and disabled(resource.parent))
+
+
+def agent_name(resource: Resource) -> str:
+    """class[:provider]:type."""
+    parts = (resource.xml.get("class"), resource.xml.get("provider"), resource.xml.get("type"))
+    return ":".join(str(part) for part in parts if part)
+
+
+def is_shown(name: str) -> bool:
+    """Attributes of the machinery itself are not."""
+    return not name.startswith(("#", "fail-count-", "last-failure-")) and name not in (
+        "terminate", "shutdown", "standby", "maintenance",
+    )  # fmt: skip

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import click
 
 from ha.cli.cib_source import SourceError, read_cib
-from ha.cli.cluster_view import view_of
-from ha.cli.crm_mon.xml_report import RC_WORDS, primitives
+from ha.cli.cluster_view import RC_WORDS, primitives, view_of
 from ha.cli.crm_resource.listing import running_nodes
 from ha.pe.core.failcounts import fail_count
 from ha.pe.core.resources import target_role

@@ -163,8 +163,8 @@ def simple_status(root: Root) -> int:
         complaints = (["No DC"] if cluster.dc is None else []) + [f"offline node: {name}" for name in offline]
         print(f"CLUSTER WARN: {', '.join(complaints)}")
         return Exit.ERROR if chosen_file() is None else Exit.OK
+    from ha.cli.cluster_view import primitives
     from ha.cli.crm_mon.text_report import counted
-    from ha.cli.crm_mon.xml_report import primitives
 
     resources = sum(1 for _ in primitives(cluster.resources))
     line = f"{counted(len(cluster.nodes) - len(standby), 'node')} online"

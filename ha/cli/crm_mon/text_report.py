@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ha.cli.cluster_view import RC_WORDS, disabled, is_shown, moment, primitives
 from ha.cli.crm_mon.history import histories, shown_count, task_of
-from ha.cli.crm_mon.xml_report import RC_WORDS, disabled, is_shown, moment, primitives
 from ha.cli.status_text import node_lines, resource_lines
 from ha.pe.model.cluster import Cluster
 

@@ -3,36 +3,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, moment, primitives
 from ha.cli.crm_mon.history import ResourceHistory, histories, shown_count, task_of
 from ha.cli.xml_result import yes_no
-from ha.pe.core.resources import is_disabled, target_role
+from ha.pe.core.resources import target_role
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.history import OK
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
 
-RC_WORDS = {
-    0: "ok", 1: "error", 2: "invalid parameter", 3: "unimplemented feature", 4: "insufficient privileges",
-    5: "not installed", 6: "not configured", 7: "not running", 8: "promoted", 9: "promoted (failed)",
-    190: "degraded", 191: "degraded promoted", 193: "(pending)",
-}  # fmt: skip
 STATUS_WORDS = {
     -1: "pending", 0: "complete", 1: "Cancelled", 2: "Timed Out", 3: "NOT SUPPORTED", 4: "Error", 5: "Hard error",
     6: "Fatal error", 7: "Not installed", 8: "Internal communication failure", 9: "Cannot execute now",
     10: "No fence device", 11: "No secrets",
 }  # fmt: skip
-
-
-def moment(seconds: str | int | float | None) -> str:
-    """Unix seconds as clients expect a date."""
-    return time.ctime(int(seconds)) if seconds else ""
 
 
 def report(parent: Element, cluster: Cluster, *, inactive: bool = True) -> None:
@@ -106,19 +94,6 @@ def _summary(parent: Element, cluster: Cluster) -> None:
     )
 
 
-def primitives(resources: Iterable[Resource]) -> Iterable[Resource]:
-    """Every primitive instance, in the order of the configuration."""
-    for resource in resources:
-        if resource.children:
-            yield from primitives(resource.children)
-        elif resource.is_primitive:
-            yield resource
-
-
-def disabled(resource: Resource) -> bool:
-    return is_disabled(resource) or (resource.parent is not None and disabled(resource.parent))
-
-
 # Nodes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -155,20 +130,7 @@ def _node_attributes(parent: Element, cluster: Cluster) -> None:
                 etree.SubElement(element, "attribute", {"name": name, "value": value})
 
 
-def is_shown(name: str) -> bool:
-    """Attributes of the machinery itself are not."""
-    return not name.startswith(("#", "fail-count-", "last-failure-")) and name not in (
-        "terminate", "shutdown", "standby", "maintenance",
-    )  # fmt: skip
-
-
 # Resources -----------------------------------------------------------------------------------------------------------
-
-
-def agent_name(resource: Resource) -> str:
-    """class[:provider]:type."""
-    parts = (resource.xml.get("class"), resource.xml.get("provider"), resource.xml.get("type"))
-    return ":".join(str(part) for part in parts if part)
 
 
 def _common(resource: Resource) -> dict[str, str]:

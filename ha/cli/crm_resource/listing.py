@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from ha.cli.crm_mon.xml_report import primitives
+from ha.cli.cluster_view import primitives
 from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.exit_codes import Exit
 from ha.pe.model.resource import Resource
