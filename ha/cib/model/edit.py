@@ -26,8 +26,14 @@ from lxml import etree
 from ha.cib.model.document import Document, attributes_of
 from ha.cib.model.parse import line_of
 from ha.cib.model.path import path_of
-from ha.cib.model.version import counters
+from ha.cib.model.version import COUNTERS, counters
 from ha.cib.msg import Version
+
+PASSING_ATTRIBUTES = frozenset(
+    (*COUNTERS, "have-quorum", "dc-uuid", "execution-date", "no-quorum-panic", "cib-last-written", "update-origin",
+     "update-client", "update-user")
+)  # fmt: skip
+"""Attributes of <cib> that tell of the moment: they are no configuration."""
 
 
 class Transaction:
@@ -152,9 +158,9 @@ class Transaction:
             return self._lines[element]
         return line_of(element) if self._is_new(element) else 0
 
-    def written(self) -> list[etree._Element]:
-        """The elements that were added or whose attributes were set, outermost only."""
-        return [*self._added, *self._changed]
+    def parts(self) -> list[etree._Element]:
+        """The parts of the document that were touched, gone ones included."""
+        return list(self._parts)
 
     @property
     def is_empty(self) -> bool:
@@ -162,8 +168,14 @@ class Transaction:
 
     @property
     def touches_configuration(self) -> bool:
-        """Whether anything but the status and the attributes of <cib> was touched."""
-        return any(section not in ("status", "cib") for section in self.sections)
+        """Whether anything but the status and the passing attributes of <cib> was touched."""
+        if any(section not in ("status", "cib") for section in self.sections):
+            return True
+        root = self.document.root
+        old, new = self._changed.get(root), attributes_of(root)
+        return old is not None and any(
+            old.get(name) != new.get(name) for name in {**old, **new} if name not in PASSING_ATTRIBUTES
+        )
 
     def rollback(self) -> None:
         """Undo everything, so that the document is as it was, byte for byte."""
