@@ -24,9 +24,9 @@ class DirectoryError(Exception):
     """The root cannot be used; the text names the directory and the remedy."""
 
 
-def cluster_owner() -> tuple[int, int] | None:
-    """(uid, gid) of hacluster:haclient when we are root and both exist; else everything stays ours."""
-    if os.geteuid() != 0:
+def cluster_owner(root: Root) -> tuple[int, int] | None:
+    """(uid, gid) of hacluster:haclient for the machine's own node, when we are root and both exist; else all is ours."""
+    if os.geteuid() != 0 or root.prefix:
         return None
     try:
         return pwd.getpwnam(CLUSTER_USER).pw_uid, grp.getgrnam(CLUSTER_GROUP).gr_gid
@@ -38,7 +38,7 @@ def prepare(root: Root) -> None:
     """Raises DirectoryError."""
     if _UNSAFE & set(root.prefix):
         raise DirectoryError(f"root directory {root.prefix!r}: blanks, quotes and any of ; # % , cannot be used in it")
-    owner = cluster_owner()
+    owner = cluster_owner(root)
     wanted = (
         (root.run_dir, 0o750),
         (root.run_dir / STACKS, 0o750),

@@ -146,7 +146,7 @@ class RootOptions(ServerOptions):
         if not parser.has_option(section, "user"):
             return
         user = parser.get(section, "user")
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and not self.root.prefix:
             try:
                 pwd.getpwnam(user)
                 return
