@@ -25,7 +25,7 @@ class DirectoryError(Exception):
 
 
 def cluster_owner(root: Root) -> tuple[int, int] | None:
-    """(uid, gid) of hacluster:haclient for the machine's own node, when we are root and both exist; else all is ours."""
+    """(uid, gid) of hacluster:haclient for the machine's own node, if we are root and both exist; else all is ours."""
     if os.geteuid() != 0 or root.prefix:
         return None
     try:
