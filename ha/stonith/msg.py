@@ -113,3 +113,41 @@ class DeviceOperationDone(Message, frozen=True, kw_only=True):
     timed_out: bool = False
     exit_reason: str = ""
     exec_ms: int = 0
+
+
+class RunDevice(Message, frozen=True, kw_only=True):
+    """From the stonithd that leads a fence to one that shall carry it out: use `device` against `target`.
+
+    Answered by DeviceRan with the same `key`; a repeated one is answered again, not done again. The receiver refuses
+    an older view than its newest, itself as the target, and devices it does not know or may not use.
+    """
+
+    key: str
+    device: str
+    action: FenceAction
+    target: str
+    timeout_ms: int
+    view: ViewId | None = None
+
+
+class DeviceRan(Message, frozen=True, kw_only=True):
+    """To the stonithd that asked. `ok` only after the agent confirmed."""
+
+    key: str
+    ok: bool
+    reason: str = ""
+    exec_ms: int = 0
+
+
+class FenceReport(Message, frozen=True, kw_only=True):
+    """From the stonithd that led a fence to those of all nodes, at its end: for their history and their crmd."""
+
+    fenced: Fenced
+    event: FenceEvent
+
+
+class ForgetFenceHistory(Message, frozen=True, kw_only=True):
+    """From a program: drop the history of `target`, of all when "". Answered by FenceHistory with what is left."""
+
+    request_id: str
+    target: str = ""

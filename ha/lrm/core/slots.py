@@ -181,9 +181,10 @@ class Slots:
             return self._overdue(name, now)
         assert kind == "recur", timer
         operation, interval, resource_id = name.split(" ", 2)
-        queue = self.queues[resource_id]
-        known = queue.recurring[(operation, int(interval))]
-        assert not queue.is_pending(known)
+        queue = self.queues.get(resource_id)
+        known = queue.recurring.get((operation, int(interval))) if queue else None
+        if queue is None or known is None or queue.is_pending(known):
+            return []  # the timer had run out when it was disarmed
         self.enqueue(queue, known.order, known.call_id, now, known)
         return self.pump(now)
 
@@ -335,7 +336,9 @@ class Slots:
 
     def _overdue(self, job: str, now: Instant) -> list[Effect]:
         """The guard's time is up: the runner is stuck, or stonithd is silent."""
-        queue = self._tasks[job]
+        queue = self._tasks.get(job)
+        if queue is None:
+            return []  # the timer had run out when it was disarmed
         task = queue.running
         assert task is not None
         if _is_device(task):
