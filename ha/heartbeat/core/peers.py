@@ -248,12 +248,13 @@ class Peers:
     def lost_us(self, node: Node, session: int) -> None:
         """The node's status says that it lost us and would begin `session` next."""
         if node.alive and node.ours and session > node.association.newest_seen:
-            self.die(node, "it says that it does not hear us: the link is one-way")
+            self.die(node, "it says that it lost us: the link is one-way, or we were away")
 
     def absence(self, absence_ms: int) -> None:
         """We were away: what was not heard meanwhile is no evidence."""
         context = self.context
-        context.note("warning", f"our own loop was away for {absence_ms} ms: peers get that time and warntime more")
+        text = f"our own loop was away for {absence_ms} ms: that time is not counted as the peers' silence"
+        context.complain("absence", "warning", text)
         for node in self.nodes.values():
             node.silence.excuse(absence_ms, context.now, context.times)
             for link in node.links.values():

@@ -46,6 +46,9 @@ class ApiClient:
         try:
             self._stream.connect(str(root.path(REGISTER)))
             self.signon = self.ask("signon")[0]
+        except PermissionError as error:
+            self._stream.close()
+            raise ApiError(f"no permission to speak to heartbeat at {root.path(REGISTER)}") from error
         except OSError as error:
             self._stream.close()
             raise NotRunning(f"Heartbeat is not running: {root.path(REGISTER)}: {error.strerror}") from error

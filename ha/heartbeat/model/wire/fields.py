@@ -15,6 +15,9 @@ MAX_NAME_LENGTH = 255
 MAX_NUMBER_DIGITS = 16  # hexadecimal or decimal: 64 bits
 
 
+_DIGITS = frozenset("0123456789abcdefABCDEF")
+
+
 class WireError(ValueError):
     """A packet, or a value in it, is not what the protocol allows. It is the sender's fault."""
 
@@ -93,8 +96,8 @@ class Fields:
         value = self._first.get(name)
         if value is None:
             return None
-        # int() would also take blanks, signs, underscores and the digits of other scripts.
-        if not isinstance(value, str) or not value.isascii() or not value.isalnum() or len(value) > MAX_NUMBER_DIGITS:
+        # int() would also take blanks, signs, underscores, a prefix and the digits of other scripts.
+        if not isinstance(value, str) or len(value) > MAX_NUMBER_DIGITS or not _DIGITS.issuperset(value) or not value:
             raise WireError(f"field {name} is not a number")
         try:
             return int(value, base)
