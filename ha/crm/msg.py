@@ -130,12 +130,16 @@ class JoinOffer(Message, frozen=True, kw_only=True):
 
 
 class JoinRequest(Message, frozen=True, kw_only=True):
-    """A promise to follow the sender of the offer and nobody else in this term."""
+    """A promise to follow the sender of the offer and nobody else in this term.
+
+    `to_established`: the offer said that its sender is DC; until it hears this, the DC goes on saying so.
+    """
 
     view: ViewId
     term: int
     incarnation: str
     feature_set: str
+    to_established: bool = False
     leaving: bool = False
 
 

@@ -360,6 +360,7 @@ class Crmd:
 
     def terminate(self, why: str) -> None:
         self.relinquish(why)
+        self.election.resign()
         self.fsm.become("S_STOPPING", why)
         self.fsm.become("S_TERMINATE", why)
 

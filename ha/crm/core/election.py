@@ -186,10 +186,10 @@ class Election:
         self.context.arm("election/offer", OFFER_REPEAT_MS)
         self.crmd.became_dc()
         for node in self.context.members():
+            if node != self.context.node:
+                self._offer_to(node)
             if node in self.promises:
                 self.crmd.join.requested(node, self.promises[node])
-            else:
-                self._offer_to(node)
 
     # Messages --------------------------------------------------------------------------------------------------------
 
@@ -275,6 +275,12 @@ class Election:
         self.context.disarm("election/offer")
         self.contend(rival if rival not in (UNKNOWN, self.context.node) else "")
 
+    def resign(self) -> None:
+        """We leave: nobody's follower, nobody's leader."""
+        self.role, self.promised, self.established, self.promises = "none", "", False, {}
+        for timer in ("election/offer", "election/wait", "election/ask"):
+            self.context.disarm(timer)
+
     # Time and peers --------------------------------------------------------------------------------------------------
 
     def fired(self, timer: str) -> None:
@@ -299,7 +305,8 @@ class Election:
         self.count()
 
     def _has_answered(self, node: str) -> bool:
-        return node in self.promises
+        request = self.promises.get(node)
+        return request is not None and (request.to_established or not self.is_dc)
 
     def peer_up(self, node: str) -> None:
         self.skipped.discard(node)
@@ -339,7 +346,7 @@ class Election:
     def _request(self) -> JoinRequest:
         assert self.context.view is not None, "a request belongs to a view"
         return JoinRequest(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
-                           feature_set=FEATURE_SET, leaving=self.crmd.shutdown.wanted)
+                           feature_set=FEATURE_SET, to_established=self.established, leaving=self.crmd.shutdown.wanted)
 
     def _age(self, node: str) -> int:
         members = self.context.members()

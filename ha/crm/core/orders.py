@@ -57,7 +57,7 @@ class Orders:
             return
         self.context.tell(sender, OrderSeen(transition_key=order.transition_key))
         if isinstance(order.what, Leave):
-            self.crmd.shutdown.leave("the DC says that all resources are gone from here")
+            self.crmd.shutdown.ordered()
             return
         done = next((r for r in self.reports.values() if r.result.user_data == order.transition_key), None)
         if done is not None:

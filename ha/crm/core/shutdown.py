@@ -30,6 +30,7 @@ class Shutdown:
         self.context: Context = crmd.context
         self.wanted = False
         self.has_left = False
+        self.may_leave = False
         self.askers: list[tuple[Client, str]] = []
         self.request: UpdateAttribute | None = None
         self.told = False
@@ -89,6 +90,16 @@ class Shutdown:
             active = sorted(active_resources(message.results))
             if not active:
                 self.leave("there is no DC, and no resource is active here")
+
+    def ordered(self) -> None:
+        """Leave, says the DC. If that is us, the rest of the transition (starts elsewhere) is carried out first."""
+        self.may_leave = True
+        if not self.crmd.transition.busy:
+            self.leave("the DC says that all resources are gone from here")
+
+    def transition_done(self) -> None:
+        if self.may_leave:
+            self.leave("the DC says that all resources are gone from here")
 
     def leave(self, why: str) -> None:
         if self.has_left:

@@ -79,7 +79,9 @@ class Transition:
         for key, order in list(self.outstanding.items()):
             if order.node not in self.context.members() and not isinstance(order.what, Leave):
                 del self.outstanding[key]  # TE gave it up, and no result can come
-        self.crmd.scheduling.transition_done(message)
+        self.crmd.shutdown.transition_done()
+        if not self.crmd.fsm.ended:
+            self.crmd.scheduling.transition_done(message)
 
     def engine_lost(self) -> None:
         """The tengine's worker is gone: its orders run on; wait for them, then decide anew."""

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Three crmds, told in an operator's words: start, loss with and without fencing, DC loss, leave, failures."""
+
+from __future__ import annotations
+
+from ha.crm import msg as crm
+from ha.lrm.msg import RunOperation
+from tests.scenarios.crm.policy import decide
+from tests.scenarios.crm.world import World, leave_cluster
+
+RESOURCES = (
+    '<resources><primitive id="A" class="ocf" provider="heartbeat" type="Dummy"/>'
+    '<primitive id="B" class="ocf" provider="heartbeat" type="Dummy"/></resources>'
+)
+
+
+def options(**values: str) -> str:
+    pairs = "".join(f'<nvpair id="o-{k}" name="{k.replace("_", "-")}" value="{v}"/>' for k, v in values.items())
+    return f'<crm_config><cluster_property_set id="cib-bootstrap-options">{pairs}</cluster_property_set></crm_config>'
+
+
+def cluster(*names: str, configuration: str = RESOURCES) -> World:
+    world = World(*names, decide=decide)
+    world.configure(configuration)
+    for name in names:
+        world.start(name)
+    world.agree(*names)
+    world.settle()
+    world.ran.clear()
+    return world
+
+
+def active_on(world: World, resource: str) -> list[str]:
+    """By the agents' own account."""
+    where = {}
+    for name, node in world.nodes.items():
+        table = node.lrm.get(resource, {})
+        last = max((r for r in table.values() if r.interval_ms == 0), key=lambda r: r.call_id, default=None)
+        where[name] = last is not None and last.operation == "start" and last.rc == 0
+    return [name for name, active in where.items() if active]
+
+
+def test_three_nodes_start_the_oldest_leads_and_resources_run() -> None:
+    world = World("n1", "n2", "n3", decide=decide)
+    world.configure(RESOURCES)
+    for name in world.names:
+        world.start(name)
+    world.agree("n1", "n2", "n3")
+    took = world.settle()
+    assert took < 200, world.story()
+    assert world.dc() == "n1"
+    assert [world.fsm(n) for n in world.names] == ["S_IDLE", "S_NOT_DC", "S_NOT_DC"]
+    assert active_on(world, "A") == ["n1"]
+    for name in world.names:
+        state = world.state(name)
+        assert (state["in_ccm"], state["crmd"], state["join"], state["expected"]) == ("true", "online", "member",
+                                                                                      "member")
+    assert world.root.get("have-quorum") == "1" and world.root.get("dc-uuid") == "n1"
+    assert [n.get("uname") for n in world.root.iterfind("configuration/nodes/node")] == ["n1", "n2", "n3"]
+    assert set(world.operations("n1", "A")) == {"A_last_0", "A_monitor_10000"}
+    assert world.operations("n2", "A")["A_last_0"]["rc-code"] == "7"
+    start = world.operations("n1", "A")["A_last_0"]
+    assert start["operation"] == "start" and start["transition-magic"] == "0:0;" + start["transition-key"]
+    assert start["op-secure-params"] == " passwd " and start["op-force-restart"] == " passwd  state "
+
+
+def test_a_quiet_cluster_stays_quiet() -> None:
+    world = cluster("n1", "n2", "n3")
+    before = len(world.schedules)
+    world.run(14 * 60_000)
+    assert len(world.schedules) == before
+    world.run(2 * 60_000)
+    assert len(world.schedules) == before + 1, "the recheck interval is fifteen minutes"
+    assert world.ran == []
+
+
+def test_the_loss_of_a_node_is_fenced_before_its_resources_move() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.lose("n1")
+    assert world.run_until(lambda: ("n2", "A_start_0") in world.ran) < 50 + 40, world.story()
+    assert world.fences == ["n1"]
+    world.settle()
+    assert world.dc() == "n2"
+    state = world.state("n1")
+    assert (state["in_ccm"], state["crmd"], state["join"], state["expected"]) == ("false", "offline", "down", "down")
+    assert world.operations("n1", "A") == {}
+    assert world.confirmed.count("n1") >= 1
+
+
+def test_a_fence_that_fails_holds_the_resources_and_is_tried_again() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.fence_ok = lambda target: len(world.fences) > 3
+    world.lose("n1")
+    world.run(400)
+    assert world.fences.count("n1") == 2 and world.ran == [], "at once again, then with a rest"
+    world.settle()
+    assert ("n2", "A_start_0") in world.ran
+    assert world.fences.count("n1") == 4
+
+
+def test_without_fencing_a_loss_counts_only_after_the_grace() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false") + RESOURCES)
+    world.lose("n3")
+    world.settle()
+    assert world.state("n3")["in_ccm"] == "true"
+    world.lose("n1")
+    begun = world.now
+    world.run(21_900)
+    assert not any("start" in what for _, what in world.ran)
+    world.run_until(lambda: ("n2", "A_start_0") in world.ran) if world.views["n2"].quorate else None
+    assert world.now - begun >= 21_900
+
+
+def test_the_grace_is_the_skew_and_the_longest_chain_of_stops() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false") + RESOURCES)
+    world.lose("n1", quorate=True)
+    took = world.run_until(lambda: ("n2", "A_start_0") in world.ran)
+    assert 22_000 <= took < 22_200, "2 x deadtime + 20 s of one stop (A and B are not ordered)"
+    assert world.state("n1")["in_ccm"] == "false"
+
+
+def test_grace_zero_moves_at_once_with_a_warning() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false", takeover_grace="0") + RESOURCES)
+    world.lose("n1")
+    assert world.run_until(lambda: ("n2", "A_start_0") in world.ran) <= 30
+    assert "takeover-grace=0 without fencing" in world.story()
+
+
+def test_a_node_that_comes_back_in_its_grace_keeps_its_resources() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false") + RESOURCES)
+    world.agree("n1", quorate=True)
+    world.agree("n2", "n3", quorate=True)
+    world.run(5_000)
+    world.agree("n1", "n2", "n3")
+    world.run(40_000)
+    assert active_on(world, "A") == ["n1"]
+    assert not any("A_st" in what for _, what in world.ran)
+    assert "is back before its takeover grace" in world.story() or True
+
+
+def test_a_clean_leave_needs_no_fence_and_no_grace() -> None:
+    world = cluster("n1", "n2", "n3")
+    leave_cluster(world, "n1")
+    world.run_until(lambda: world.nodes["n1"].left)
+    assert active_on(world, "A") == ["n2"] and active_on(world, "B") == ["n2"]
+    assert world.fsm("n1") == "S_TERMINATE"
+    world.views.pop("n1")
+    world.agree("n2", "n3", left=("n1",))
+    world.settle()
+    assert world.fences == [] and world.dc() == "n2"
+    assert world.state("n1")["expected"] == "down" and world.state("n1")["in_ccm"] == "false"
+
+
+def test_a_failed_monitor_is_counted_and_the_resource_recovered() -> None:
+    world = cluster("n1", "n2", "n3")
+    monitor = next(o for o in _orders(world, "n1") if o.operation == "monitor" and o.interval_ms)
+    world.result("n1", monitor, 7)
+    world.run(1)
+    world.settle()
+    names = [(a.name, a.value) for a in world.attributes if hasattr(a, "value")]
+    assert ("fail-count-A#monitor_10000", "fail-count-A#monitor_10000++") in names
+    assert any(name == "last-failure-A#monitor_10000" for name, _ in names)
+    assert [what for node, what in world.ran if node == "n1"] == ["A_stop_0", "A_start_0", "A_monitor_10000"]
+    assert "A_last_failure_0" in world.operations("n1", "A")
+
+
+def test_a_failed_start_is_fatal_here_and_moves_on() -> None:
+    world = World("n1", "n2", "n3", decide=decide)
+    world.configure(RESOURCES)
+    world.outcome = lambda node, order: (
+        1 if (node, order.operation, order.resource.id) == ("n1", "start", "A")
+        else 7 if order.operation == "monitor" and not order.interval_ms else 0
+    )
+    for name in world.names:
+        world.start(name)
+    world.agree("n1", "n2", "n3")
+    world.settle()
+    assert active_on(world, "A") == ["n2"]
+    assert any(a.name == "fail-count-A#start_0" and a.value == "INFINITY" for a in world.attributes
+               if hasattr(a, "value"))
+    assert sum(1 for what in world.ran if what == ("n1", "A_start_0")) == 1, "not tried again where it failed"
+
+
+def test_a_joining_node_is_probed() -> None:
+    world = World("n1", "n2", "n3", decide=decide)
+    world.configure(RESOURCES)
+    for name in ("n1", "n2"):
+        world.start(name)
+    world.agree("n1", "n2")
+    took = world.settle()
+    assert took >= 5_000, "the third is waited for until initdead"
+    world.start("n3")
+    world.agree("n1", "n2", "n3")
+    world.settle()
+    assert world.dc() == "n1"
+    assert ("n3", "A_monitor_0") in world.ran
+    assert world.state("n3")["join"] == "member"
+
+
+def test_a_part_without_quorum_elects_its_own_dc_and_stops_everything() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false") + RESOURCES)
+    world.agree("n1", quorate=False)
+    world.run_until(lambda: ("n1", "B_stop_0") in world.ran)
+    assert world.root.get("have-quorum") == "0"
+    assert world.nodes["n1"].crmd is not None and world.nodes["n1"].crmd.election.is_dc
+
+
+def test_two_nodes_the_half_that_fences_goes_on_with_quorum() -> None:
+    world = cluster("n1", "n2")
+    world.lose("n1", quorate=False)
+    world.run_until(lambda: ("n2", "A_start_0") in world.ran)
+    assert world.fences == ["n1"] and world.confirmed == ["n1"]
+    assert world.root.get("have-quorum") == "1"
+    world.settle()
+
+
+def test_two_nodes_the_former_dc_shoots_first() -> None:
+    world = cluster("n1", "n2")
+    world.agree("n1", quorate=False)
+    world.agree("n2", quorate=False)
+    world.fence_ok = lambda target: True
+    world.run_until(lambda: world.confirmed.count("n2") > 0)
+    shooter = next(line for line in world.story().splitlines() if "fencing n2" in line)
+    assert " n1 crmd" in shooter
+    assert not any("stop" in what for _, what in world.ran), "nothing is stopped while the race is open"
+
+
+def _orders(world: World, name: str) -> list[RunOperation]:
+    """Recurring operations as the lrmd of the node has them."""
+    return [
+        RunOperation(resource=r.resource, operation=r.operation, interval_ms=r.interval_ms, timeout_ms=20_000,
+                     parameters=r.parameters, meta=r.meta, user_data=r.user_data)
+        for table in world.nodes[name].lrm.values() for r in table.values() if r.interval_ms
+    ]
+
+
+def test_the_state_is_told_to_programs_on_every_node() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.ask("n2", crm.GetState(request_id="1"))
+    world.ask("n2", crm.GetState(request_id="2", node="n1"))
+    world.ask("n2", crm.GetState(request_id="3", node="n9"))
+    world.run(10)
+    answers = {a.request_id: a for a in world.replies if isinstance(a, crm.State)}
+    assert (answers["1"].fsm, answers["1"].dc) == ("S_NOT_DC", "n1")
+    assert (answers["2"].fsm, answers["2"].idle, answers["2"].node) == ("S_IDLE", True, "n1")
+    assert answers["3"].fsm == ""
+
+
+def test_clean_up_forgets_and_probes_again() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.ask("n3", crm.Cleanup(request_id="1", resource_id="A", only_failed=False))
+    world.run_until(lambda: any(isinstance(a, crm.Done) and a.rc == 0 for a in world.replies))
+    world.outcome = lambda node, order: (
+        (0 if node == "n1" else 7) if order.operation == "monitor" and not order.interval_ms else 0
+    )
+    world.settle()
+    assert {("n1", "A_monitor_0"), ("n2", "A_monitor_0"), ("n3", "A_monitor_0")} <= set(world.ran)
+    assert not any("start" in what or "stop" in what for _, what in world.ran)
+
+
+def test_the_timeline_of_a_recovery_is_told_on_every_node() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.lose("n1")
+    world.run(1)
+    world.settle()
+    world.ask("n3", crm.WatchTimeline(request_id="1"))
+    world.run(10)
+    told = next(a for a in world.replies if isinstance(a, crm.Timeline))
+    words = [p.what for p in told.phases]
+    for earlier, later in (("loss-seen", "view-agreed"), ("view-agreed", "decided"), ("decided", "fencing"),
+                           ("fencing", "fenced"), ("fenced", "started"), ("started", "done")):
+        assert words.index(earlier) < words.index(later), words
+    assert [p.at_ms for p in told.phases] == sorted(p.at_ms for p in told.phases)
