@@ -12,6 +12,10 @@ import time
 
 from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
 from ha.ipc import codec
+from ha.ipc.frames import FrameReader, frame
+from ha.ipc.hello import PROTOCOL, Hello
+from ha.ipc.limits import MAX_FRAME_BYTES
+from ha.rmd.msg import LeaveCluster, LeftCluster
 from ha.root import Root
 
 INTERVAL_MS = 50
@@ -35,6 +39,51 @@ def silent(root: Root) -> int:
     """Never beats."""
     signal.pause()
     return 0
+
+
+def wedging(root: Root) -> int:
+    """Beats until SIGHUP, then waits for ever in `wedged_here` without a beat."""
+    name = os.environ["SUPERVISOR_PROCESS_NAME"]
+    received: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, frame: received.append(number))
+    while not received:
+        _send(root, _beat_of(name))
+        select.select([], [], [], INTERVAL_MS / 1000)
+    return wedged_here()
+
+
+def wedged_here() -> int:
+    while True:
+        signal.pause()
+
+
+def obedient_crmd(root: Root) -> int:
+    """As the crmd towards rmd: asked to leave the cluster, it does so once the file `may-leave` exists."""
+    asked = False
+    while True:
+        with _link_to_rmd(root) as rmd:
+            reader = FrameReader(MAX_FRAME_BYTES)
+            while True:
+                _send(root, _beat_of("crmd"))
+                if asked and root.path("/may-leave").exists():
+                    rmd.sendall(frame(codec.encode(LeftCluster()), MAX_FRAME_BYTES))
+                    asked = False
+                if not select.select([rmd], [], [], INTERVAL_MS / 1000)[0]:
+                    continue
+                data = rmd.recv(65536)
+                if not data:
+                    break
+                for message in map(codec.decode, reader.feed(data)):
+                    if isinstance(message, LeaveCluster):
+                        print("asked to leave", flush=True)
+                        asked = True
+
+
+def _link_to_rmd(root: Root) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.connect(str(root.socket("rmd")))
+    link.sendall(frame(codec.encode(Hello(protocol=PROTOCOL, kind="worker", name="crmd")), MAX_FRAME_BYTES))
+    return link
 
 
 def leaving_for_good(root: Root) -> int:

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 
 from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore
+from supervisor.options import ProcessException
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 from supervisor.supervisord import Supervisor
 
@@ -177,10 +179,8 @@ class RootSupervisor(Supervisor):
         """Workers that are started later, by request, are loaded now, so that their start is a fork."""
         for worker in self.workers():
             if worker.state == ProcessStates.STOPPED:
-                try:
+                with contextlib.suppress(ProcessException):  # said, and said again when it is to be started
                     worker.get_execv_args()
-                except Exception as error:
-                    self.error(str(error))
 
     def _turn(self) -> None:
         asked_s = self._patience_s()

@@ -86,8 +86,12 @@ class Worker(Subprocess):
         if self.function is None:
             filename, arguments = super().get_execv_args()
             return filename, arguments
-        self._unloadable = True
-        self.load()
+        try:
+            self.load()
+        except BadCommand as error:
+            self._unloadable = True
+            self.supervisor.error(error.args[0])
+            raise
         self._unloadable = False
         return self.config.command, [self.config.command]
 
@@ -98,7 +102,6 @@ class Worker(Subprocess):
             self.supervisor.channel.open()
         pid: int | None = super().spawn()
         if self.state == ProcessStates.BACKOFF:
-            self.supervisor.error(f"{self.name} is not started: {self.spawnerr}")
             self._not_started()
         return pid
 
@@ -106,6 +109,7 @@ class Worker(Subprocess):
         if self._unloadable:
             self.give_up()  # no retry can help: an operator starts it again when its code is repaired
             return
+        self.supervisor.error(f"{self.name} is not started: {self.spawnerr}")
         self.restart_at = self.supervisor.now() + self.restarts.died(0, self.supervisor.now()).delay_ms
 
     def _spawn_as_parent(self, pid: int) -> int:
