@@ -28,6 +28,9 @@ QUIET_MS = 3_000
 IDLE_LIMIT_MS = 600_000
 """A cluster that is not idle after so long never will be."""
 
+FOLLOWING = "S_NOT_DC"
+"""A member that has a DC has nothing of its own to do: the DC is asked."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -175,7 +178,7 @@ class Cluster:
         for node in self.powered():
             if "crmd" in node.processes and not node.paused:
                 state = self.state(node.name)
-                if not state.idle:
+                if not state.idle and not (state.fsm == FOLLOWING and state.dc):
                     found.append(f"{node.name} is in {state.fsm} with DC {state.dc or 'unknown'}")
         return found
 

@@ -13,7 +13,8 @@ from ha.ccm.msg import MembershipEvent, View, ViewId
 from ha.cib.msg import Changed, Lead, Version
 from ha.heartbeat.msg import Deliver
 from ha.ipc import codec
-from ha.machine import Effect, Everyone, Local, Message, Remote, Send
+from ha.lrm.msg import RunOperation
+from ha.machine import Effect, Event, Everyone, Execute, Local, Message, Received, Remote, Send
 from ha.sim.agents import AgentCall
 from ha.sim.node import Node
 from ha.sim.process import Process
@@ -111,6 +112,45 @@ class EqualCibs(Watcher):
             )
 
 
+class CurrentOrders(Watcher):
+    """P2: nobody orders in a view older than the newest it was told of, and no LRM obeys such an order.
+
+    The newest view that an LRM obeyed is durable, so a restart is no excuse.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[Process, ViewId] = {}
+        self._obeyed: dict[str, ViewId] = {}
+
+    def stepped(self, process: Process, event: Event, effects: list[Effect]) -> None:
+        if process.name == "crmd":
+            self._crmd(process, event, effects)
+        elif process.name == "lrmd" and isinstance(event, Received) and isinstance(event.message, RunOperation):
+            self._lrmd(process, event.message, effects)
+
+    def _crmd(self, process: Process, event: Event, effects: list[Effect]) -> None:
+        if isinstance(event, Received) and isinstance(event.message, MembershipEvent) and event.message.view:
+            self._told[process] = event.message.view.id
+        newest = self._told.get(process)
+        for effect in effects:
+            view = getattr(effect.message, "view", None) if isinstance(effect, Send) else None
+            if newest is not None and isinstance(view, ViewId) and view < newest:
+                assert isinstance(effect, Send)
+                kind = type(effect.message).__name__
+                raise Violation("P2", f"{process!r} sends {kind} of view {view}, though it was told of {newest}")
+
+    def _lrmd(self, process: Process, order: RunOperation, effects: list[Effect]) -> None:
+        node = process.node.name
+        if order.view is None:
+            return
+        newest = self._obeyed.get(node)
+        runs = any(isinstance(e, Execute) and type(e.request).__name__ == "RunAgent" for e in effects)
+        if newest is not None and order.view < newest and runs:
+            raise Violation("P2", f"{process!r} obeys an order of view {order.view} after one of {newest}")
+        if runs and (newest is None or newest < order.view):
+            self._obeyed[node] = order.view
+
+
 @dataclass
 class NoRestarts(Watcher):
     """P4: while `armed`, no agent starts or stops anything, because only workers were killed or frozen."""
@@ -163,4 +203,4 @@ class OrderedMessages(Watcher):
 
 
 def all_promises(world: World) -> list[Watcher]:
-    return [OneCopy(world), AgreedViews(), EqualCibs(), NoRestarts(), OrderedMessages()]
+    return [OneCopy(world), AgreedViews(), EqualCibs(), CurrentOrders(), NoRestarts(), OrderedMessages()]

@@ -6,12 +6,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 import ha.ccm.core
+import ha.crm.core
 import ha.lrm.core
+import ha.pe.core
+import ha.stonith.core
+import ha.te.core
 from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
 from ha.machine import Effect, Event, Instant, Machine
 from ha.recording import Header, RecordingError
-from ha.sim.adapters import lrm
+from ha.sim.adapters import lrm, pe, stonith
 from ha.sim.promises import all_promises
 from ha.sim.swarm import Plan
 from ha.sim.world import Setup, Stack, WorkerKind, World, Wrap
@@ -56,6 +60,25 @@ def _lrmd(setup: Setup) -> Machine:
     return ha.lrm.core.build(node=setup.node)
 
 
+def _stonithd(setup: Setup) -> Machine:
+    return ha.stonith.core.build(node=setup.node)
+
+
+def _crmd(setup: Setup) -> Machine:
+    times = settings(setup)
+    return ha.crm.core.build(
+        node=setup.node, nodes=setup.nodes, deadtime_ms=times.deadtime_ms, initdead_ms=times.initdead_ms
+    )
+
+
+def _pengine(setup: Setup) -> Machine:
+    return ha.pe.core.build()
+
+
+def _tengine(setup: Setup) -> Machine:
+    return ha.te.core.build()
+
+
 class Listener:
     """In a cluster of the ground alone it stands for all that is above: it hears of every view and does nothing."""
 
@@ -75,7 +98,14 @@ def production(options: dict[str, str]) -> Stack:
     )
     if options.get("layers") == "ground":
         return Stack((*ground, WorkerKind("attrd", lambda setup: Listener())))
-    return Stack((*ground, WorkerKind("lrmd", _lrmd)), {**lrm.SERVICES})
+    above = (
+        WorkerKind("stonithd", _stonithd),
+        WorkerKind("lrmd", _lrmd),
+        WorkerKind("crmd", _crmd),
+        WorkerKind("pengine", _pengine, on_demand=True),
+        WorkerKind("tengine", _tengine, on_demand=True),
+    )
+    return Stack((*ground, *above), {**lrm.SERVICES, **stonith.SERVICES, **pe.SERVICES})
 
 
 def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap | None = None) -> World:
