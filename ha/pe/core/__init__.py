@@ -10,11 +10,12 @@ from lxml.etree import _Element as Element
 
 from ha.pe.core.graph import write_graph
 from ha.pe.core.stages import decide, read_cluster
+from ha.pe.core.worker import build
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError, Document
 from ha.pe.model.reporter import Reporter, Silence
 
-__all__ = ["CibError", "Cluster", "Decision", "decide_on", "read", "schedule"]
+__all__ = ["CibError", "Cluster", "Decision", "build", "decide_on", "read", "schedule"]
 
 RECURSION_LIMIT = 100_000
 """Depth of the walk along chains of orderings; a chain of 10,000 resources needs three frames for each."""

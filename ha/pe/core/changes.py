@@ -28,8 +28,8 @@ def handle_changes(cluster: Cluster) -> None:
     for node in cluster.nodes:
         if not node.maintenance and not available(node):
             continue
-        state = states.get(node.name)
-        entries = None if state is None else state.find("lrm/lrm_resources")
+        history = states.get(node.name)
+        entries = None if history is None else history.find("lrm/lrm_resources")
         if entries is None:
             continue
         for entry in entries.iterchildren("lrm_resource"):

@@ -284,7 +284,7 @@ def intersect_nodes(
     dependent: Resource, colocation: Colocation, places: list[Place], merge_scores: bool
 ) -> None:
     """Bans the dependent from all nodes but those of `places`."""
-    by_id = {}
+    by_id: dict[str, Place] = {}
     for place in places:
         by_id.setdefault(place.node.id, place)
     for entry in dependent.allowed.values():

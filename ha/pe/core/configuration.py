@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key
-
 from lxml import etree
 from lxml.etree import _Element as Element
 
@@ -12,9 +10,9 @@ from ha.pe.core.health import read_health_colours
 from ha.pe.core.resources import contains_remote_connection, unpack_resource
 from ha.pe.model import scores
 from ha.pe.model.cluster import Cluster
-from ha.pe.model.node import Node
+from ha.pe.model.node import Node, sort_by_name
 from ha.pe.model.resource import Resource
-from ha.pe.model.values import compare_names, integer, interval_ms, is_true
+from ha.pe.model.values import integer, interval_ms, is_true
 
 
 def read_configuration(cluster: Cluster) -> None:
@@ -91,7 +89,7 @@ def create_node(cluster: Cluster, id: str, name: str, remote: bool, score: int) 
     node.attributes["#kind"] = "remote" if remote else "cluster"
     cluster.add_node(node)
     cluster.nodes.append(node)
-    cluster.nodes.sort(key=cmp_to_key(lambda a, b: compare_names(a.name, b.name)))
+    cluster.nodes = sort_by_name(cluster.nodes)
     return node
 
 

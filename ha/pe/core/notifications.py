@@ -7,7 +7,6 @@ confirmed-pre (and between post and confirmed-post) the instances' notify action
 
 from __future__ import annotations
 
-from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from ha.pe.core.actions import order_actions
@@ -21,11 +20,10 @@ from ha.pe.model.action import (
     Action,
     notify_key,
 )
-from ha.pe.model.node import CandidateTable, Node
+from ha.pe.model.node import CandidateTable, Node, sort_by_name
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY
-from ha.pe.model.values import compare_names
 
 if TYPE_CHECKING:
     from ha.pe.core.kinds.clone import Clone
@@ -248,10 +246,7 @@ def _name_everyone(resource: Resource, notification: Notification) -> None:
             keys[f"notify_{name}_resource"], keys[f"notify_{name}_uname"] = resources, nodes
     keys["notify_inactive_resource"] = _resources_only(notification.inactive)
     assert notification.allowed is not None
-    usable = sorted(
-        (entry.node for entry in notification.allowed.values()),
-        key=cmp_to_key(lambda a, b: compare_names(a.name, b.name)),
-    )
+    usable = sort_by_name([entry.node for entry in notification.allowed.values()])
     keys["notify_available_uname"] = _node_names(usable)
     nodes_of_all = resource.cluster.nodes
     if resource.meta.get("container-attribute-target") == "host":

@@ -332,16 +332,20 @@ def check_for_role_change(resource: Resource, demoting: bool, promoting: bool) -
     return demoting, promoting
 
 
+RESTART_ORDER = (
+    ("stopped", "start"),
+    ("stopped", "promote"),
+    ("demoted", "stop"),
+    ("demoted", "start"),
+    ("demoted", "promote"),
+    ("running", "promote"),
+    ("demote", "demoted"),
+)
+"""The order of the tasks of a promotable clone (or bundle) as a whole."""
+
+
 def order_promotable_instances(clone: Clone) -> None:
-    for first, then in (
-        ("stopped", "start"),
-        ("stopped", "promote"),
-        ("demoted", "stop"),
-        ("demoted", "start"),
-        ("demoted", "promote"),
-        ("running", "promote"),
-        ("demote", "demoted"),
-    ):
+    for first, then in RESTART_ORDER:
         order_tasks(clone, first, clone, then, ORDERED)
     previous: Resource | None = None
     for instance in clone.children:

@@ -113,9 +113,9 @@ def _for_active(resource: Resource, start: Action, place: Candidate | None, oper
 def _order_after_role(resource: Resource, monitor: Action) -> None:
     cluster = resource.cluster
     implies = FIRST_IMPLIES_THEN | UNRUNNABLE_FIRST_BLOCKS
-    for task in ("start", "reload-agent"):
-        new_ordering(cluster, implies, first_resource=resource, first_key=resource.key(task), then=monitor)
-    task = None
+    for up in ("start", "reload-agent"):
+        new_ordering(cluster, implies, first_resource=resource, first_key=resource.key(up), then=monitor)
+    task: str | None = None
     if resource.next_role is Role.PROMOTED:
         task = "promote"
     elif resource.orig_role is Role.PROMOTED:

@@ -35,12 +35,12 @@ def unpack_ticket(cluster: Cluster, constraint: Element) -> None:
     id = constraint.get("rsc")
     if id is None or not is_known(cluster, id):
         return
-    role = constraint.get("rsc-role")
+    wanted_role = constraint.get("rsc-role")
     for member in members_of_tag(cluster, id) or [id]:
         resource = constrained_resource(cluster, member)
         if resource is None:
             return
-        _depend(constraint.get("id") or "", resource, ticket, role, policy)
+        _depend(constraint.get("id") or "", resource, ticket, wanted_role, policy)
 
 
 def _depend(id: str, resource: Resource, ticket: Ticket, role_text: str | None, policy_text: str | None) -> None:

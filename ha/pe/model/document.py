@@ -75,6 +75,7 @@ def _parse(text: bytes) -> Element:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
         raise CibError(f"not well-formed XML: {error}") from error
-    if root.getroottree().docinfo.doctype:
+    information = root.getroottree().docinfo
+    if information is not None and information.doctype:
         raise CibError("a CIB has no document type declaration")
     return root

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cmp_to_key
 from typing import TYPE_CHECKING
+
+from ha.pe.model.values import compare_names
 
 if TYPE_CHECKING:
     from ha.pe.model.resource import Resource
@@ -101,6 +104,15 @@ def candidate_of(place: Node | Candidate) -> Candidate:
 
 def copy_table(table: CandidateTable) -> CandidateTable:
     return {key: Candidate(entry.node, entry.score, entry.discovery, entry.count) for key, entry in table.items()}
+
+
+def sort_by_name(nodes: list[Node]) -> list[Node]:
+    """The nodes by name, numbers in names by their value."""
+
+    def compare(one: Node, other: Node) -> int:
+        return compare_names(one.name, other.name)
+
+    return sorted(nodes, key=cmp_to_key(compare))
 
 
 def available(place: Node | Candidate | None, consider_score: bool = False, consider_guest: bool = False) -> bool:

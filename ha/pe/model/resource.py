@@ -235,6 +235,10 @@ class Resource(ABC):
         """Of a bundle: the clone of what runs in its containers."""
         return None
 
+    def child_in(self, container: Resource) -> Resource | None:
+        """Of a bundle: the instance inside one of its containers."""
+        return None
+
     def replica_on(self, node: Node) -> Resource | None:
         """Of a bundle: the instance inside the container that this bundle node is."""
         return None

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cmp_to_key
 
 from ha.pe.core.actions import order_tasks
 from ha.pe.core.assignment import assign_best_node, assign_resource
@@ -46,11 +45,10 @@ from ha.pe.model.action import (
     Action,
 )
 from ha.pe.model.constraint import Colocation, Location
-from ha.pe.model.node import CandidateTable, Node, any_available, copy_table
+from ha.pe.model.node import CandidateTable, Node, any_available, copy_table, sort_by_name
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY, MINUS_INFINITY
-from ha.pe.model.values import compare_names
 
 _UNIQUE_CLASSES = ("ocf", "stonith")
 """Agent classes that can tell instances on one node apart."""
@@ -79,6 +77,10 @@ class Primitive(Resource):
             _force_anonymous(top)
             _force_anonymous(self)
         return standard == "ocf" or not top.promotable
+
+    def resource_in_container(self) -> Resource | None:
+        bundle = self.outermost
+        return bundle.child_in(self) if bundle.is_bundle else None
 
     # Assignment ------------------------------------------------------------------------------------------------
 
@@ -220,8 +222,7 @@ class Primitive(Resource):
             _avoid_remote_nodes(self)
 
     def _allowed_nodes(self) -> list[Node]:
-        nodes = [entry.node for entry in self.allowed.values()]
-        return sorted(nodes, key=cmp_to_key(lambda a, b: compare_names(a.name, b.name)))
+        return sort_by_name([entry.node for entry in self.allowed.values()])
 
     def _depend_on_launcher(self, launcher: Resource) -> None:
         remote: Resource | None

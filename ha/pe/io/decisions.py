@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decides in an I/O thread, so that the loop goes on beating, and keeps each input as a file crm_simulate can replay."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ha.pe.core import CibError, schedule
+from ha.pe.model.requests import Decide, Decided
+
+if TYPE_CHECKING:
+    from ha.shell import Loop
+
+MAX_SAVED_INPUTS = 400
+"""How many inputs are kept; the next one replaces the oldest."""
+
+_NAME = re.compile(r"^pe-input-(\d+)\.xml$")
+
+
+class DecisionAdapter:
+    """Serves Decide. Inputs go to `folder` as pe-input-NUMBER.xml, with the date of the decision in the cib element."""
+
+    requests: tuple[type, ...] = (Decide,)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = 0
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        saved = [(path.stat().st_mtime_ns, path.name) for path in self._folder.iterdir() if _NAME.match(path.name)]
+        if saved:
+            match = _NAME.match(max(saved)[1])
+            assert match is not None
+            self._next = (int(match.group(1)) + 1) % MAX_SAVED_INPUTS
+
+    def execute(self, operation: str, request: object) -> None:
+        assert isinstance(request, Decide)
+        number, self._next = self._next, (self._next + 1) % MAX_SAVED_INPUTS
+        self._loop.in_thread(operation, decide, request, self._folder / f"pe-input-{number}.xml")
+
+    def close(self) -> None:
+        pass
+
+
+def decide(request: Decide, path: Path) -> Decided:
+    """Decides, and keeps the input whether or not that succeeds. A disk that is full costs the copy, not the decision."""
+    began = time.monotonic_ns()
+    saved_as = str(path)
+    try:
+        save(request, path)
+    except OSError:
+        saved_as = ""
+    try:
+        decision = schedule(request.cib_xml, request.now_s)
+    except CibError as error:
+        return Decided(error=str(error), saved_as=saved_as, took_ms=(time.monotonic_ns() - began) // 1_000_000)
+    return Decided(
+        graph=decision.graph_xml.decode(),
+        saved_as=saved_as,
+        recheck_at_s=decision.recheck_at_s or 0,
+        took_ms=(time.monotonic_ns() - began) // 1_000_000,
+    )
+
+
+def save(request: Decide, path: Path) -> None:
+    """Writes the CIB with its execution-date, in one piece."""
+    text = request.cib_xml
+    start = text.find(b"<cib")
+    if start >= 0 and b"execution-date=" not in text[start : text.find(b">", start)]:
+        at = start + len(b"<cib")
+        text = text[:at] + f' execution-date="{request.now_s}"'.encode() + text[at:]
+    partial = path.with_suffix(".part")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
+    partial.replace(path)
