@@ -70,8 +70,10 @@ def compare(original: bytes, new: bytes, *, with_version: bool) -> int:
     from ha.cib.model.diff import diff_of
     from ha.cib.model.document import Document
 
-    patch = diff_of(Document.from_bytes(original), Document.from_bytes(new), with_version)
-    if patch is None:
+    old, other = Document.from_bytes(original), Document.from_bytes(new)
+    patch = diff_of(old, other, with_version)
+    same_version = not with_version or old.version == other.version
+    if patch is None or (patch.find("change") is None and same_version):
         return Exit.OK
     print(etree.tostring(patch, encoding="unicode", pretty_print=True), end="")
     return Exit.ERROR

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tools on a CIB in a file: outputs and exit codes that other programs parse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from ha.cli import cibadmin, crm_attribute, crm_diff, crm_resource, crm_standby, crm_verify
+
+CIB = """\
+<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="7" num_updates="3">
+  <configuration>
+    <crm_config>
+      <cluster_property_set id="cib-bootstrap-options">
+        <nvpair id="cib-bootstrap-options-stonith-enabled" name="stonith-enabled" value="false"/>
+      </cluster_property_set>
+    </crm_config>
+    <nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
+    <resources>
+      <primitive id="web" class="ocf" provider="heartbeat" type="Dummy"/>
+      <primitive id="db" class="ocf" provider="heartbeat" type="Dummy"/>
+    </resources>
+    <constraints/>
+  </configuration>
+  <status/>
+</cib>
+"""
+
+
+@pytest.fixture
+def cib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "cib.xml"
+    path.write_text(CIB)
+    monkeypatch.setenv("CIB_file", str(path))
+    return path
+
+
+def run(tool: object, line: str | list[str]) -> int:
+    arguments = line.split() if isinstance(line, str) else line
+    return int(tool.main(arguments))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (["-C", "-o", "resources", "-X", '<primitive id="web" class="ocf" type="Dummy"/>'], 108),
+        (["-M", "-X", '<primitive id="absent" class="ocf" type="Dummy"/>'], 105),
+        (["-M", "-c", "-o", "resources", "-X", '<primitive id="new" class="ocf" type="Dummy"/>'], 0),
+        (["-C", "-o", "resources", "-X", '<primitive idd="new"/>'], 78),
+        (["-C", "-o", "resources", "-X", "<primitive"], 65),
+        (["-R", "-X", '<cib admin_epoch="0" epoch="1" num_updates="0"><configuration/><status/></cib>'], 103),
+        (["-D", "-o", "resources", "-X", '<primitive id="absent"/>'], 0),
+        (["-D", "--xpath", "//primitive[@id='web']"], 0),
+        (["-Q", "--xpath", "//primitive[@id='absent']"], 105),
+        (["-Q", "--xpath", "//["], 64),
+        (["-Q", "-o", "nonsense"], 105),
+        (["-E"], 107),
+        (["-Q", "-M"], 64),
+        ([], 64),
+    ],
+)
+def test_exit_codes_of_cibadmin(cib: Path, order: list[str], code: int) -> None:
+    assert run(cibadmin, order) == code
+
+
+def test_a_refused_write_names_element_line_and_rule_and_changes_nothing(
+    cib: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(cibadmin, ["-C", "-o", "resources", "-X", '<primitive idd="new"/>'])
+    captured = capsys.readouterr()
+    assert "line 1, <primitive>: has no attribute 'idd'" in captured.err
+    assert etree.fromstring(captured.out).find("failed_update") is not None
+    assert cib.read_text() == CIB
+
+
+def test_a_query_of_several_elements_is_wrapped(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cibadmin, ["-Q", "--xpath", "//primitive"]) == 0
+    found = etree.fromstring(capsys.readouterr().out)
+    assert found.tag == "xpath-query"
+    assert [e.get("id") for e in found] == ["web", "db"]
+
+
+def test_a_configuration_change_raises_the_epoch(cib: Path) -> None:
+    run(cibadmin, ["-D", "--xpath", "//primitive[@id='web']"])
+    root = etree.parse(cib).getroot()
+    assert (root.get("epoch"), root.get("num_updates")) == ("8", "0")
+
+
+def test_an_attribute_is_set_queried_and_deleted(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(crm_attribute, "-n maintenance-mode -v true") == 0
+    assert run(crm_attribute, "-n maintenance-mode -G") == 0
+    assert capsys.readouterr().out == "scope=crm_config  name=maintenance-mode value=true\n"
+    assert run(crm_attribute, "-n maintenance-mode -G -q") == 0
+    assert capsys.readouterr().out == "true\n"
+    assert run(crm_attribute, "-n maintenance-mode -D") == 0
+    assert run(crm_attribute, "-n maintenance-mode -G") == 105
+    assert run(crm_attribute, "-n maintenance-mode -G -q -d unset") == 0
+    assert capsys.readouterr().out == "unset\n"
+
+
+def test_an_option_that_is_there_is_changed_in_place(cib: Path) -> None:
+    assert run(crm_attribute, "-n stonith-enabled -v true") == 0
+    pairs = etree.parse(cib).findall(".//nvpair[@name='stonith-enabled']")
+    assert [pair.get("value") for pair in pairs] == ["true"]
+
+
+def test_standby_is_a_node_attribute(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(crm_standby, "-N n1 -v on") == 0
+    assert run(crm_standby, "-N n1 -G") == 0
+    assert capsys.readouterr().out == "scope=nodes  name=standby value=on\n"
+    assert run(crm_standby, "-N n1 -D") == 0
+    assert run(crm_standby, "-N n1 -G -q") == 0
+    assert capsys.readouterr().out == "off\n"
+
+
+def test_move_writes_the_constraint_that_clients_expect_and_clear_drops_it(cib: Path) -> None:
+    assert run(crm_resource, "--move -r web -N n2") == 0
+    found = etree.parse(cib).find(".//rsc_location")
+    assert found is not None
+    assert dict(found.attrib) == {"id": "cli-prefer-web", "rsc": "web", "node": "n2", "score": "INFINITY"}
+    assert run(crm_resource, "--clear -r web") == 0
+    assert etree.parse(cib).find(".//rsc_location") is None
+
+
+def test_ban_with_a_lifetime_is_a_rule_that_ends(cib: Path) -> None:
+    assert run(crm_resource, "--ban -r web -N n1 --lifetime PT5M") == 0
+    rule = etree.parse(cib).find(".//rsc_location[@id='cli-ban-web-on-n1']/rule")
+    assert rule is not None
+    assert rule.get("score") == "-INFINITY"
+    assert rule.find("date_expression") is not None
+    assert run(crm_resource, "--clear -r web -N n1") == 0
+    assert etree.parse(cib).find(".//rsc_location") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("--move -r absent -N n1", 105),
+        ("--move -r web -N absent", 105),
+        ("--move -r web", 2),
+        ("--ban -r web -N n1 --lifetime soon", 2),
+        ("--locate", 64),
+        ("--locate -r web", 0),
+        ("--move --ban -r web -N n1", 64),
+        ("-r web -g state", 105),
+        ("--restart -r web", 7),
+    ],
+)
+def test_exit_codes_of_crm_resource(cib: Path, line: str, code: int) -> None:
+    assert run(crm_resource, line) == code
+
+
+def test_a_parameter_is_set_and_read_back(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(crm_resource, "-r web -p state -v /a") == 0
+    assert run(crm_resource, "-r web -g state") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "/a"
+    assert run(crm_resource, "-r web -m -p target-role -v Stopped") == 0
+    assert run(crm_resource, "-r web -m -d target-role") == 0
+    assert run(crm_resource, "-r web -m -g target-role") == 105
+
+
+def test_verify_accepts_the_valid_and_names_what_is_wrong(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(crm_verify, ["-x", str(cib)]) == 0
+    broken = CIB.replace("<constraints/>", '<constraints><rsc_order id="o" first="web" then="gone"/></constraints>')
+    assert run(crm_verify, ["-X", broken]) == 78
+    assert "gone" in capsys.readouterr().err
+    assert run(crm_verify, ["-X", "<cib"]) == 78
+    assert run(crm_verify, ["-x", "/nonexistent"]) == 66
+
+
+def test_a_diff_applied_gives_the_new_configuration(
+    cib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.xml"
+    new.write_text(CIB.replace("Dummy", "Stateful", 1))
+    assert run(crm_diff, ["-o", str(cib), "-n", str(cib)]) == 0
+    capsys.readouterr()
+    assert run(crm_diff, ["-o", str(cib), "-n", str(new), "--no-version"]) == 1
+    patch = capsys.readouterr().out
+    assert run(cibadmin, ["-P", "-X", patch]) == 0
+    found = etree.parse(cib).find(".//primitive[@id='web']")
+    assert found is not None
+    assert found.get("type") == "Stateful"
+
+
+def test_without_a_cluster_the_tools_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CIB_file", raising=False)
+    monkeypatch.setenv("HA_ROOT", "/tmp/ha-nowhere")
+    assert run(cibadmin, "-Q") == 102
+    assert "not running" in capsys.readouterr().err
