@@ -130,7 +130,7 @@ class JoinOffer(Message, frozen=True, kw_only=True):
 
 
 class JoinRequest(Message, frozen=True, kw_only=True):
-    """A promise to follow the sender of the offer and nobody else in this term.
+    """A promise to follow the sender of the offer and nobody else in this view, until it is known to be gone.
 
     `to_established`: the offer said that its sender is DC; until it hears this, the DC goes on saying so.
     """
@@ -143,8 +143,14 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     leaving: bool = False
 
 
+class JoinRelease(Message, frozen=True, kw_only=True):
+    """From one who offered to lead and gave up for another: promises to it are void."""
+
+    view: ViewId
+
+
 class JoinRefuse(Message, frozen=True, kw_only=True):
-    """The offer came too late: `term` is promised to `dc` ("" unknown)."""
+    """The offer came too late: the view is promised to `dc`, or `term` is the least that may be offered."""
 
     view: ViewId
     term: int

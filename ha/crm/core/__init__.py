@@ -278,6 +278,7 @@ class Crmd:
             self.timeline.begin(f"{', '.join(view.lost)}" + (f" ({said})" if said else ""))
         self.context.view = view
         self.takeover_grace.saw(view)
+        self.orders.new_view()
         self.fencing.saw_members(view.names())
         for node in view.names():
             if node != self.context.node and not self.context.peer_up.get(node, False):
@@ -459,7 +460,7 @@ class Crmd:
     # Small switches --------------------------------------------------------------------------------------------------
 
     def history(self, message: History) -> None:
-        self.orders.history(message)
+        self.orders.history(message, confirming=self.join.owes_history)
         self.shutdown.history(message)
         self.join.history(message)
 
@@ -508,6 +509,7 @@ _PEER: dict[type, Callable[[Crmd, str, Any], None]] = {
     msg.LeaderIs: lambda crmd, node, m: crmd.election.answered(node, m),
     msg.JoinOffer: lambda crmd, node, m: crmd.election.offered(node, m),
     msg.JoinRequest: lambda crmd, node, m: crmd.election.requested(node, m),
+    msg.JoinRelease: lambda crmd, node, m: crmd.election.released(node, m),
     msg.JoinRefuse: lambda crmd, node, m: crmd.election.refused(node, m),
     msg.JoinAck: lambda crmd, node, m: crmd.join.acked(node, m),
     msg.JoinConfirm: lambda crmd, node, m: crmd.join.confirmed(node, m),

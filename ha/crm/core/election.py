@@ -4,12 +4,14 @@
 Theory of operation
 
 * In each view the DC that is still in it, else the oldest member with a live crmd, offers to lead. A member promises
-  each term of a view to one node only. Who has the promises of more than half of the view is DC of that view and term.
+  a view to one node only, until that node's crmd is known to be gone or releases it. Who has the promises of more than
+  half of the view is its DC. Two majorities intersect: while a DC lives, frozen or not, there is no other (P2).
 * All members compute the same champion, so that one offer and its answers are the whole election. If the champion
-  stays silent the next one by age offers, with a greater term; a greater term always wins over a lesser.
-* Of two who offer in one term (a merge of two partitions) the younger gives up; having given up it may promise.
+  stays silent the next one by age offers.
+* Of two who offer (a merge of two partitions) the younger gives up and releases those who promised it.
 * A crmd that has just started forgot what it promised. It first asks every other member, and takes part only then.
 * A crmd that has been gone for ABSENT_MS is not counted: its promises died with it.
+* Each DC of a view has a term greater than those before it, so that what a dead one said is told apart.
 
 Prior art: Raft's terms and votes (Ongaro 2014), within a view that ccm has agreed on and by age instead of chance.
 """
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from ha.ccm.msg import ViewId
 from ha.crm.core.context import Context
 from ha.crm.model import FEATURE_SET
-from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRequest, LeaderIs
+from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRelease, JoinRequest, LeaderIs
 
 if TYPE_CHECKING:
     from ha.crm.core import Crmd
@@ -33,8 +35,6 @@ OFFER_REPEAT_MS = 100
 ASK_REPEAT_MS = 50
 MAX_EARLY = 64
 """Offers of views that we are not told of yet: one per node, of at most so many nodes; more are dropped."""
-
-UNKNOWN = "?"
 
 
 class Election:
@@ -48,7 +48,6 @@ class Election:
         self.role: Literal["none", "candidate", "dc"] = "none"
         self.dc_incarnation = ""
         self.promises: dict[str, JoinRequest] = {}
-        self.refusals: set[str] = set()
         self.skipped: set[str] = set()
         self.answers: dict[str, LeaderIs] = {}
         self.early: dict[str, JoinOffer] = {}
@@ -72,7 +71,7 @@ class Election:
         """The context holds the new view; nothing said in an older one counts."""
         before = self.leader
         self.term, self.promised, self.established = 0, "", False
-        self.role, self.promises, self.refusals, self.skipped = "none", {}, set(), set()
+        self.role, self.promises, self.skipped = "none", {}, set()
         if not self.context.members():
             return
         if self.fresh:
@@ -121,17 +120,18 @@ class Election:
             self._conclude()
 
     def _conclude(self) -> None:
-        """Everybody has answered: take the greatest term as our own, promised to whom they say."""
-        self.fresh = False
-        self.context.disarm("election/ask")
+        """Everybody has answered: we may have promised whom they name. If they name two, ask again later."""
         answers = [a for a in self.answers.values() if a.view == self.context.view_id]
         self.answers = {}
+        named = sorted({a.dc for a in answers if a.dc not in ("", self.context.node)})
+        if len(named) > 1:
+            self.context.arm("election/ask", ASK_REPEAT_MS)
+            return
+        self.fresh = False
+        self.context.disarm("election/ask")
         self.term = max([self.term, *(a.term for a in answers)])
-        named = sorted({a.dc for a in answers if a.term == self.term and a.dc not in ("", self.context.node)})
-        if self.term:
-            self.promised = named[0] if len(named) == 1 else UNKNOWN
-        sitting = [a.dc for a in answers if a.established and a.dc in self.context.members()]
-        self.contend(sitting[0] if sitting and sitting[0] != self.context.node else "")
+        self.promised = named[0] if named else ""
+        self.contend(self.promised)
 
     # Contending ------------------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Election:
         """Offer to lead, or wait for the one who should."""
         if self.crmd.fsm.ended or self.leader:
             return
-        champion = self._champion(prefer)
+        champion = self.promised or self._champion(prefer)
         if champion == self.context.node:
             self._claim()
             return
@@ -162,7 +162,6 @@ class Election:
         self.crmd.fsm.become("S_ELECTION", "offering to lead")
         self.term += 1
         self.role, self.promised, self.established = "candidate", self.context.node, False
-        self.refusals = set()
         self.promises = {self.context.node: self._request()}
         self.context.tell_others(self._offer())
         self.context.arm("election/offer", OFFER_REPEAT_MS)
@@ -211,18 +210,22 @@ class Election:
                 self._offer_to(sender)
 
     def _acceptable(self, sender: str, offer: JoinOffer) -> bool:
-        if offer.term != self.term:
-            return offer.term > self.term
-        if sender == self.promised:
-            return True
         if self.is_dc:
-            return False
+            if offer.established:  # heartbeat said wrongly that one of us was gone: the later one is followed
+                self.context.note("error", f"{sender} is DC of this view too, term {offer.term} to our {self.term}")
+            return offer.established and offer.term > self.term
         if offer.established:
+            return True
+        if offer.term < self.term:
+            return False
+        if self.promised in ("", sender):
             return True
         return self.role == "candidate" and self._age(sender) < self._age(self.context.node)
 
     def _promise(self, sender: str, offer: JoinOffer) -> None:
         before = self.leader
+        if self.role == "candidate":
+            self.context.tell_others(JoinRelease(view=offer.view))
         self.fresh = False
         self.role, self.promises = "none", {}
         self.term, self.promised, self.established = offer.term, sender, offer.established
@@ -249,7 +252,12 @@ class Election:
         return True
 
     def requested(self, sender: str, request: JoinRequest) -> None:
-        if request.view != self.context.view_id or request.term != self.term or self.role == "none":
+        if request.view != self.context.view_id:
+            return
+        if self.role == "none":
+            self.context.tell(sender, JoinRelease(view=request.view))
+            return
+        if request.term != self.term:
             return
         self.promises[sender] = request
         if self.is_dc:
@@ -258,25 +266,24 @@ class Election:
             self.count()
 
     def refused(self, sender: str, refusal: JoinRefuse) -> None:
-        """Everybody has decided and we are not the one: offer a greater term if the others gave up for us."""
-        if refusal.view != self.context.view_id or self.role != "candidate" or refusal.term < self.term:
+        """A rival has the sender's promise: the older of us two will win. A DC before us had a greater term: offer
+        one above it."""
+        if refusal.view != self.context.view_id or self.role != "candidate":
             return
-        self.refusals.add(sender)
-        heard = self.refusals | set(self.promises)
-        rival = refusal.dc
-        if any(n not in heard and not self.context.is_absent(n) for n in self.context.members()):
-            return
-        if refusal.term == self.term and (rival in self.promises or rival == UNKNOWN):
+        if refusal.term > self.term:
+            self.term = refusal.term
             self._claim()
+
+    def released(self, sender: str, release: JoinRelease) -> None:
+        """Whom we promised gave up: its rival's offer is repeated soon."""
+        if release.view != self.context.view_id or sender != self.promised or sender == self.context.node:
             return
-        self.term = max(self.term, refusal.term)
-        self.role, self.promises = "none", {}
-        self.promised = UNKNOWN
-        self.context.disarm("election/offer")
-        self.contend(rival if rival not in (UNKNOWN, self.context.node) else "")
+        self.leader_gone(f"{sender} does not lead")
 
     def resign(self) -> None:
         """We leave: nobody's follower, nobody's leader."""
+        if self.role != "none" and self.context.view is not None:
+            self.context.tell_others(JoinRelease(view=self.context.view.id))
         self.role, self.promised, self.established, self.promises = "none", "", False, {}
         for timer in ("election/offer", "election/wait", "election/ask"):
             self.context.disarm(timer)
@@ -289,7 +296,11 @@ class Election:
         elif timer == "election/offer" and self.role != "none":
             self._repeat_offer()
         elif timer == "election/wait" and not self.leader and self.role == "none" and not self.fresh:
-            champion = self.promised if self.promised in self.context.members() else self._champion("")
+            if self.promised:
+                self.context.tell(self.promised, self._request())
+                self.context.arm("election/wait", CHAMPION_WAIT_MS)
+                return
+            champion = self._champion("")
             self.skipped.add(champion)
             if all(n in self.skipped for n in self.context.members() if n != self.context.node):
                 self.skipped = {champion}
@@ -324,10 +335,10 @@ class Election:
             self.leader_gone(f"the crmd of {node} is gone")
 
     def leader_gone(self, why: str) -> None:
-        """The promise stands (its term is spent); a greater term finds the next DC."""
+        """The promise is void; a greater term finds the next DC."""
         assert self.promised != self.context.node, "we are not gone"
         was_established = self.established
-        self.promised, self.established = UNKNOWN, False
+        self.promised, self.established = "", False
         if was_established:
             self.crmd.leader_lost(why)
         if not self.fresh:

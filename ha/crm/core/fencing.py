@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ha.ccm.msg import ConfirmedDown
 from ha.crm.core.context import Context
 from ha.machine import Instant
@@ -61,8 +63,11 @@ class Fencing:
         self.context.send("stonithd", message)
 
     def linked(self) -> None:
-        """stonithd is there (again): ask again, by the same ids."""
+        """stonithd is there (again): ask again, by the same ids, in the view of now."""
+        if not self.crmd.election.is_dc:
+            return
         for shot in self.shots.values():
+            shot.message = msgspec.structs.replace(shot.message, view=self.context.view_id)
             self.context.send("stonithd", shot.message)
 
     def ended(self, message: Fenced) -> None:

@@ -224,7 +224,7 @@ class Ground:
     def fired(self, timer: str) -> None:
         if timer == "ground/lead":
             self._say_lead()
-        elif timer == "ground/writes" and self.writes:
+        elif timer == "ground/writes" and self.writes and self.crmd.election.is_dc:
             if self.leading:
                 for request in list(self.writes):
                     self.context.send("cib", self.writes[request])

@@ -45,6 +45,7 @@ class Orders:
         self.context: Context = crmd.context
         self.given: dict[str, Given] = {}
         self.reports: dict[int, Report] = {}
+        self.told: dict[tuple[str, str, int], tuple[int, int, int]] = {}
         self.traits: dict[tuple[str, str, str], AgentTraits | None] = {}
         self.metadata_asked: dict[str, tuple[str, str, str]] = {}
 
@@ -78,16 +79,26 @@ class Orders:
         if self.crmd.election.leader:
             self.context.send("lrmd", GetHistory())
 
+    def new_view(self) -> None:
+        """Orders of an older view are not given again; the DC of this one does that if it still wants them (P2).
+        What the LRM runs already goes on, and its result is reported."""
+        self.given = {}
+
     # From the LRM ----------------------------------------------------------------------------------------------------
 
-    def history(self, message: History) -> None:
-        """Results that came while the link was down: reported as if they came now; the DC knows the old ones."""
+    def history(self, message: History, confirming: bool) -> None:
+        """Results that came while the link was down are reported as if they came now; unless the whole history goes
+        to the DC anyway."""
         for result in message.results:
-            if result.user_data in self.given:
-                self.result(result)
+            if self.told.get(_place(result)) != _content(result):
+                if confirming:
+                    self.told[_place(result)] = _content(result)
+                else:
+                    self.result(result)
 
     def result(self, result: OperationResult) -> None:
         was_given = self.given.pop(result.user_data, None) is not None
+        self.told[_place(result)] = _content(result)
         if result.status == "cancelled" and not was_given:
             return
         report = Report(
@@ -117,6 +128,7 @@ class Orders:
         self._done(message.user_data)
 
     def forgotten(self, message: Forgotten) -> None:
+        self.told = {place: content for place, content in self.told.items() if place[0] != message.resource_id}
         self._done(message.user_data)
 
     def _done(self, key: str) -> None:
@@ -152,6 +164,14 @@ class Orders:
     def fired(self, timer: str) -> None:
         if timer == "orders/report":
             self.leader_known()
+
+
+def _place(result: OperationResult) -> tuple[str, str, int]:
+    return (result.resource.id, result.operation, result.interval_ms)
+
+
+def _content(result: OperationResult) -> tuple[int, int, int]:
+    return (result.call_id, result.rc, result.last_rc_change_s)
 
 
 def _agent(holder: RunOperation | OperationResult) -> tuple[str, str, str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ha.crm.core.context import Context
 from ha.crm.model.history import is_failure, operation_key
 from ha.crm.msg import JoinConfirm, Leave, Order, OrderDone, OrderSeen
@@ -273,11 +275,7 @@ def _cancel(request: RequestAction) -> CancelOperation:
 def _in_view(order: RunOperation, context: Context) -> RunOperation:
     if order.view == context.view_id:
         return order
-    return RunOperation(
-        resource=order.resource, operation=order.operation, interval_ms=order.interval_ms,
-        timeout_ms=order.timeout_ms, start_delay_ms=order.start_delay_ms, parameters=order.parameters,
-        meta=order.meta, user_data=order.user_data, view=context.view_id,
-    )
+    return msgspec.structs.replace(order, view=context.view_id)
 
 
 def _milliseconds(text: str | None) -> int:

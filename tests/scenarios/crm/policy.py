@@ -107,7 +107,8 @@ def shutting_down(state: etree._Element) -> bool:
 
 
 def fail_count(state: etree._Element, resource: str) -> int:
-    values = [p.get("value", "0") for p in state.iter("nvpair") if p.get("name", "").startswith(f"fail-count-{resource}#")]
+    begin = f"fail-count-{resource}#"
+    values = [p.get("value", "0") for p in state.iter("nvpair") if p.get("name", "").startswith(begin)]
     return max((1_000_000 if v == "INFINITY" else int(v) for v in values), default=0)
 
 

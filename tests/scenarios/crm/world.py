@@ -104,7 +104,8 @@ class World:
         self.fences: list[str] = []
         self.schedules: list[int] = []
         self.confirmed: list[str] = []
-        self.stranger: Message | None = None
+        self.crash: tuple[str, int] | None = None
+        self.effects = dict.fromkeys(names, 0)
 
     # Time ------------------------------------------------------------------------------------------------------------
 
@@ -182,6 +183,8 @@ class World:
 
     def _carry_out(self, node: Node, module: str, effects: list[Effect]) -> None:
         for effect in effects:
+            if module == "crmd" and self._crashes(node):
+                return
             match effect:
                 case Note(level, text):
                     node.log.append(f"{self.now:>7} {node.name} {module} {level}: {text}")
@@ -200,6 +203,15 @@ class World:
                     self._remote(node.name, to, message)
                 case _:
                     raise AssertionError(f"unexpected {effect!r}")
+
+    def _crashes(self, node: Node) -> bool:
+        """Power of the worker fails before its n-th effect: SIGKILL, and rmd starts it again 20 ms later."""
+        self.effects[node.name] += 1
+        if self.crash != (node.name, self.effects[node.name]):
+            return False
+        self.kill(node.name)
+        self.at(20, lambda: self.start(node.name))
+        return True
 
     def _arm(self, node: Node, module: str, timer: str, deadline: Instant) -> None:
         node.timers[(module, timer)] = deadline
@@ -241,7 +253,7 @@ class World:
     def agree(self, *members: str, quorate: bool | None = None, left: tuple[str, ...] = ()) -> View:
         """A new view, told to its members."""
         self.instance += 1
-        before = {n for n in self.views for _ in [0] if n in members}
+        before = [n for n in members if n in self.views]
         old = {m for n in before for m in self.views[n].names()}
         ages = {m.node: m.born_on for n in before for m in self.views[n].members}
         listed = sorted(members, key=lambda n: (ages.get(n, self.instance), self.names.index(n)))
@@ -254,7 +266,7 @@ class World:
                 joined=tuple(n for n in listed if n not in mine),
                 lost=tuple(sorted(mine - set(members))),
                 left=left,
-                evidence={n: "silence" for n in sorted(old - set(members))},
+                evidence=dict.fromkeys(sorted(old - set(members)), "silence"),
             )
             self.views[name] = view
             self.give(name, "ccm", self._event(view))
@@ -352,7 +364,7 @@ class World:
         pair.set("value", value)
         self._publish("attrd", f"/cib/status/node_state[@id='{message.node}']/transient_attributes[@id='x']")
 
-    # The cib: one tree for all -----------------------------------------------------------------------------------------
+    # The cib: one tree for all ---------------------------------------------------------------------------------------
 
     def _section(self, name: str) -> etree._Element:
         found = self.root.find(name)
@@ -392,8 +404,8 @@ class World:
     def _write(self, name: str, message: cib.Write) -> None:
         if message.request_id not in self.done_writes:
             if self.writer != (message.view, name):
-                refused = cib.Written(request_id=message.request_id, outcome="refused", rc=103, reason="not the writer")
-                self.give(name, "cib", refused)
+                self.give(name, "cib", cib.Written(
+                    request_id=message.request_id, outcome="refused", rc=103, reason="not the writer"))
                 return
             self.done_writes[message.request_id] = self._apply(message)
         self.give(name, "cib", self.done_writes[message.request_id], 1)
@@ -438,7 +450,7 @@ class World:
         self.root.replace(old, new)
         self._publish("cibadmin", "/cib/configuration/resources")
 
-    # The lrmd ----------------------------------------------------------------------------------------------------------
+    # The lrmd --------------------------------------------------------------------------------------------------------
 
     def _lrmd(self, node: Node, message: Message) -> None:
         match message:
@@ -496,7 +508,7 @@ class World:
         known[(order.operation, order.interval_ms)] = result
         self.give(name, "lrmd", result)
 
-    # Looking -----------------------------------------------------------------------------------------------------------
+    # Looking ---------------------------------------------------------------------------------------------------------
 
     def dcs(self) -> list[str]:
         return [n for n, node in self.nodes.items() if node.crmd is not None and node.crmd.election.is_dc]
