@@ -84,7 +84,7 @@ class Hub:
         while b"\n" in pending:
             line, _, rest = bytes(pending).partition(b"\n")
             pending[:] = rest
-            answer = self._obey(line.decode("ascii", "replace"))
+            answer = self.obey(line.decode("ascii", "replace"))
             with contextlib.suppress(OSError):
                 connection.sendall(answer.encode() + b"\n")
 
@@ -95,7 +95,7 @@ class Hub:
 
     # Orders ----------------------------------------------------------------------------------------------------------
 
-    def _obey(self, line: str) -> str:
+    def obey(self, line: str) -> str:
         verb, *names = line.split() or [""]
         order = self._orders.get(verb)
         if order is None:
