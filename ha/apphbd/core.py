@@ -225,7 +225,13 @@ class Apphbd:
 
     def _report(self, client: Watched, event: EventName, silent_ms: int, effects: list[Effect]) -> None:
         if self._rmd_pid is not None and not self._is_rmd(client):
-            message = ClientEvent(event=event, module=client.module, pid=client.pid, silent_ms=silent_ms)
+            message = ClientEvent(
+                event=event,
+                module=client.module,
+                pid=client.pid,
+                silent_ms=silent_ms,
+                deadline_ms=client.deadline_ms,
+            )
             effects.append(Send(RMD, message))
 
     def _lines(self, now: Instant) -> Clients:

@@ -46,6 +46,8 @@ class ClientEvent(Message, frozen=True, kw_only=True):
     module: str
     pid: int
     silent_ms: int
+    deadline_ms: int = 0
+    """What the client promised, 0 before its first beat."""
 
 
 class GetClients(Message, frozen=True, kw_only=True):

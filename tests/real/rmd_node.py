@@ -33,7 +33,7 @@ class Node:
         self,
         stanzas: dict[str, dict[str, str]],
         *,
-        rmd_cf: str = FAST_PAIR,
+        rmd_cf: str = "",
         environment: dict[str, str] | None = None,
         files: dict[str, str] | None = None,
     ) -> None:

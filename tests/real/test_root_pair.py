@@ -12,7 +12,7 @@ import pytest
 
 from ha.apphbd.msg import Clients, GetClients
 from ha.ipc.client import Connection
-from tests.real.rmd_node import Node, alive, children_of, title_of
+from tests.real.rmd_node import FAST_PAIR, Node, alive, children_of, title_of
 from tests.real.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -43,7 +43,7 @@ def rmds(node: Node) -> list[int]:
 
 
 def test_a_killed_apphbd_is_back_and_the_workers_run_on() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         one, apphbd = node.pid("one"), node.pid("apphbd")
         os.kill(apphbd, signal.SIGKILL)
         node.await_replacement("apphbd", apphbd)
@@ -51,7 +51,7 @@ def test_a_killed_apphbd_is_back_and_the_workers_run_on() -> None:
 
 
 def test_a_frozen_apphbd_is_replaced_and_then_notices_a_frozen_worker() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         one, apphbd = node.pid("one"), node.pid("apphbd")
         os.kill(apphbd, signal.SIGSTOP)
         node.await_replacement("apphbd", apphbd)
@@ -61,8 +61,7 @@ def test_a_frozen_apphbd_is_replaced_and_then_notices_a_frozen_worker() -> None:
 
 
 def test_a_worker_that_froze_while_apphbd_was_away_is_found_by_the_new_one() -> None:
-    quick = {**BEATING, "environment": 'HA_START_DEADLINE_MS="300"'}
-    with Node({"one": quick}).start() as node:
+    with Node({"one": BEATING}).start() as node:
         one, apphbd = node.pid("one"), node.pid("apphbd")
         os.kill(one, signal.SIGSTOP)
         os.kill(apphbd, signal.SIGKILL)
@@ -70,7 +69,7 @@ def test_a_worker_that_froze_while_apphbd_was_away_is_found_by_the_new_one() -> 
 
 
 def test_when_rmd_is_killed_its_workers_end_and_apphbd_becomes_the_new_rmd() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         rmd, one, apphbd = node.rmd_pid, node.pid("one"), node.pid("apphbd")
         assert rmd is not None
         os.kill(rmd, signal.SIGKILL)
@@ -82,7 +81,7 @@ def test_when_rmd_is_killed_its_workers_end_and_apphbd_becomes_the_new_rmd() -> 
 
 
 def test_when_rmd_is_frozen_it_is_killed_and_replaced() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         rmd, one = node.rmd_pid, node.pid("one")
         assert rmd is not None
         os.kill(rmd, signal.SIGSTOP)
@@ -93,7 +92,7 @@ def test_when_rmd_is_frozen_it_is_killed_and_replaced() -> None:
 
 
 def test_the_pair_survives_it_again_and_again() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL, signal.SIGSTOP):
             rmd = node.rmd_pid
             assert rmd is not None
@@ -103,7 +102,7 @@ def test_the_pair_survives_it_again_and_again() -> None:
 
 
 def test_a_new_rmd_supervises_as_the_first_one_did() -> None:
-    with Node({"one": BEATING}).start() as node:
+    with Node({"one": BEATING}, rmd_cf=FAST_PAIR).start() as node:
         rmd = node.rmd_pid
         assert rmd is not None
         os.kill(rmd, signal.SIGKILL)
@@ -155,8 +154,9 @@ def test_a_watchdog_that_cannot_be_had_is_named() -> None:
 
 
 def test_apphbd_answers_programs() -> None:
-    with Node({"one": BEATING}).start() as node, Connection.open(node.root, "apphbd", program="test") as apphbd:
-        answer = apphbd.ask(GetClients(), 5000)
+    with Node({"one": BEATING}).start() as node:
+        with Connection.open(node.root, "apphbd", program="test") as apphbd:
+            answer = apphbd.ask(GetClients(), 5000)
         assert isinstance(answer, Clients)
         assert {(line.module, line.pid, line.state) for line in answer.clients} == {
             ("rmd", node.rmd_pid, "well"),

@@ -19,8 +19,8 @@ from ha.rmd.msg import LeaveCluster, LeftCluster
 from ha.root import Root
 
 INTERVAL_MS = 50
-WARNTIME_MS = 150
-DEADLINE_MS = 300
+WARNTIME_MS = 250
+DEADLINE_MS = 600
 
 
 def beating(root: Root) -> int:

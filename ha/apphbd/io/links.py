@@ -26,6 +26,11 @@ MAX_PEERS = 64
 MAX_STRANGERS = 16
 """Connections that have not said Hello yet. For one more the oldest of them is closed."""
 
+MAX_ACCEPTS_PER_TURN = 16
+
+BACKLOG = 256
+"""Connections that wait to be accepted; the kernel tells one more to try again."""
+
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
 """Unsent bytes for a peer that does not read. Beyond: it is hung up on."""
 
@@ -135,7 +140,7 @@ class Door:
         listener.bind(str(temporary))
         # Whoever may connect at all is judged by the credentials the kernel gives.
         os.chmod(temporary, 0o666)
-        listener.listen(MAX_PEERS)
+        listener.listen(BACKLOG)
         os.replace(temporary, self._path)
         return listener
 
@@ -157,10 +162,14 @@ class Door:
         return address in self._peers
 
     def _accept(self) -> None:
-        try:
-            stream, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        for _ in range(MAX_ACCEPTS_PER_TURN):
+            try:
+                stream, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self._take_in(stream)
+
+    def _take_in(self, stream: socket.socket) -> None:
         if len(self._strangers) + len(self._peers) >= MAX_PEERS:
             stream.close()
             self.host.note_link(f"{self.name}: more than {MAX_PEERS} connections: a new one is refused")

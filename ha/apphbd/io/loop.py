@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import Callable
 
 from ha.apphbd.io.beats import Beats
-from ha.apphbd.io.journal import Journal, to_stderr
 from ha.apphbd.io.links import Door
 from ha.apphbd.io.rmd import NotReplaced, Rmd, become_new_rmd, end_and_await
+from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.io.watchdog import Watchdog
 from ha.apphbd.model import End, ReplaceRmd
 from ha.apphbd.msg import Beat, Goodbye
 from ha.ipc.codec import CodecError
+from ha.ipc.journal import Journal
 from ha.machine import (
     Arm,
     Client,
@@ -146,8 +147,7 @@ class Loop:
                 del self._timers[timer]
                 self._events.append(Fired(timer))
         self._drain()
-        if self._journal.waiting:
-            self._journal.flush()
+        self._journal.flush()
 
     def _patience_s(self) -> float | None:
         if not self._timers:

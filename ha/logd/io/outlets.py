@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ class File:
                 self._write_all(data)
             except OSError:
                 # A torn line would be read as a forged one: take back what went in.
-                os.ftruncate(self._descriptor, start)
+                if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                    os.ftruncate(self._descriptor, start)
                 raise
         return Written()
 

@@ -24,10 +24,10 @@ from supervisor.options import ProcessException
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 from supervisor.supervisord import Supervisor
 
-from ha.apphbd.io.journal import Journal
 from ha.apphbd.io.links import Door
 from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, ShuttingDown
 from ha.ipc.codec import CodecError
+from ha.ipc.journal import Journal
 from ha.machine import Client, Instant, Level, Local, Message
 from ha.rmd.core.pair import PairWatch
 from ha.rmd.io import evidence
@@ -90,7 +90,7 @@ class RootSupervisor(Supervisor):
     @property
     def accepts_starts(self) -> bool:
         """Also while the crmd stops the node's resources: it needs its workers for that."""
-        return bool(self.options.mood == SupervisorStates.RUNNING or self._leave_until is not None)
+        return bool(self.options.mood == SupervisorStates.RUNNING)
 
     def announce_long_step(self) -> None:
         self.channel.beat(busy=True)
@@ -212,7 +212,7 @@ class RootSupervisor(Supervisor):
         if self._pair.due is not None:
             waits.append(max(0, self._pair.due - now) / 1000)
         if self._leave_until is not None:
-            waits.append(max(0, self._leave_until - now) / 1000)
+            waits.append(max(0.001, (self._leave_until - now) / 1000))
         waits += [due for worker in self.workers() if (due := worker.due()) is not None]
         # A remote call that is not done yet is asked again after its own delay.
         waits += [channel.delay for channel in asyncore.socket_map.values() if getattr(channel, "delay", False)]
@@ -271,61 +271,63 @@ class RootSupervisor(Supervisor):
         self.options.close_httpservers()
         self.options.cleanup()
         self._journal.flush()
-        self._journal.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
     # Mood: running, leaving, stopping --------------------------------------------------------------------------------
 
     def _judge_mood(self) -> None:
+        if self._leave_until is not None:
+            self._judge_leaving(self._leave_until)
         if self.options.mood >= SupervisorStates.RUNNING:
             return
-        if not self.stopping and self._may_stop():
+        if not self.stopping and not self._begin_leaving():
             self._begin_stop()
         if self.stopping:
             self.ordered_stop_groups_phase_1()
             if not self.shutdown_report():
                 raise asyncore.ExitNow
 
-    def _may_stop(self) -> bool:
-        """Ask the crmd to leave the cluster first. A reload stops the workers alone: resources run on."""
-        if self.options.mood != SupervisorStates.SHUTDOWN or self._left:
-            return True
-        now = self.now()
-        if self._leave_until is None:
-            assert self._door is not None
-            if not self._door.send(CRMD, LeaveCluster()):
-                self.info("no crmd is connected: nothing has to leave the cluster")
-                return True
-            self.info("asked the crmd to leave the cluster")
-            self._leave_until = now + self.settings.leave_timeout_ms
-        if now >= self._leave_until:
+    def _begin_leaving(self) -> bool:
+        """Ask the crmd to leave the cluster first; False when there is nothing to wait for.
+
+        While it leaves, rmd goes on as before: the crmd needs its workers, and the operator sees them. A reload stops
+        the workers alone: resources run on.
+        """
+        if self.options.mood != SupervisorStates.SHUTDOWN or self._leave_until is not None:
+            return False
+        assert self._door is not None
+        if not self._door.send(CRMD, LeaveCluster()):
+            self.info("no crmd is connected: nothing has to leave the cluster")
+            return False
+        self.info("asked the crmd to leave the cluster")
+        self._leave_until = self.now() + self.settings.leave_timeout_ms
+        self.options.mood = SupervisorStates.RUNNING
+        return True
+
+    def _judge_leaving(self, until: Instant) -> None:
+        if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
+            self.warn("asked to stop again: the workers are stopped without waiting for the crmd")
+        elif self._left:
+            self.options.mood = SupervisorStates.SHUTDOWN
+        elif self.now() >= until and self.options.mood == SupervisorStates.RUNNING:
             waited = f"{self.settings.leave_timeout_ms} ms"
             self.error(f"the crmd did not leave within {waited}: the workers are stopped anyway")
-            return True
-        return False
+            self.options.mood = SupervisorStates.SHUTDOWN
 
     def _begin_stop(self) -> None:
-        self._leave_until = None
         self.stopping = True
         self.stop_groups = sorted(self.process_groups.values())
         self.systemd.stopping()
         self.channel.send(ShuttingDown())
         events.notify(events.SupervisorStoppingEvent())
 
-    def handle_signal(self) -> None:
-        again = self.options.mood == SupervisorStates.SHUTDOWN
-        received = self.options.signal_receiver._signals_recvd
-        if again and self._leave_until is not None and {signal.SIGTERM, signal.SIGINT} & set(received):
-            self.warn("asked to stop again: the workers are stopped without leaving the cluster")
-            self._left = True
-        super().handle_signal()
-
     # apphbd ----------------------------------------------------------------------------------------------------------
 
     def _expectation(self, worker: Worker) -> Expect:
-        deadline_ms = worker.recovery.start_deadline_ms if worker.watched else 0
-        return Expect(module=worker.name, pid=worker.pid, deadline_ms=deadline_ms)
+        """One that has been ready owes its next beat within its own deadline, also to a new apphbd."""
+        deadline_ms = worker.deadline_ms or worker.recovery.start_deadline_ms
+        return Expect(module=worker.name, pid=worker.pid, deadline_ms=deadline_ms if worker.watched else 0)
 
     def _tell_apphbd_everything(self, apphbd: Worker) -> None:
         self.channel.beat(busy=not self._is_ready)
@@ -363,16 +365,18 @@ class RootSupervisor(Supervisor):
             case ClientEvent(event=event, module=module, pid=pid, silent_ms=silent_ms):
                 worker = self.worker(module)
                 if worker is not None and worker.pid == pid:
-                    self._heard_of(worker, event, silent_ms)
+                    self._heard_of(worker, message)
                 elif event in {"HBWARN", "NOHB", "HUP"}:
                     self.warn(f"{module} (pid {pid}), which is no worker of rmd: {event} after {silent_ms} ms")
             case _:
                 self.error(f"apphbd said {type(message).__name__}, which rmd does not know")
 
-    def _heard_of(self, worker: Worker, event: str, silent_ms: int) -> None:
+    def _heard_of(self, worker: Worker, report: ClientEvent) -> None:
         label = f"{worker.name} (pid {worker.pid})"
-        match event:
+        silent_ms = report.silent_ms
+        match report.event:
             case "HBREG":
+                worker.deadline_ms = report.deadline_ms
                 worker.become_running()
             case "HBWARN":
                 path = evidence.stacks_file(self.root, worker.name)
@@ -383,7 +387,7 @@ class RootSupervisor(Supervisor):
             case "HBAGAIN":
                 self.warn(f"{label}: beats again after {silent_ms} ms")
             case _:
-                self.options.logger.debug(f"{label}: {event}")
+                self.options.logger.debug(f"{label}: {report.event}")
 
     def _kill_hung(self, worker: Worker, reason: str) -> None:
         seen = evidence.of_the_hung(worker.pid)

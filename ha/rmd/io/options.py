@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor import loggers
 from supervisor.options import ProcessConfig, ServerOptions, UnhosedConfigParser
 
-from ha.apphbd.io.journal import to_stderr
+from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.model import ConfigError
 from ha.rmd.io import child
 from ha.rmd.model import recovery

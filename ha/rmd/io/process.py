@@ -48,6 +48,8 @@ class Worker(Subprocess):
         self.start_after_stop = False
         self.forked_at: Instant = 0
         self.ready_ms = 0
+        self.deadline_ms = 0
+        """The silence that it promised with its first beat; 0 before."""
         self.hung = False
         self._unloadable = False
         self._main: Callable[[Root], int] | None = None
@@ -116,6 +118,7 @@ class Worker(Subprocess):
         result: int = super()._spawn_as_parent(pid)
         self.forked_at = self.supervisor.now()
         self.ready_ms = 0
+        self.deadline_ms = 0
         self.restart_at = None
         self.hung = False
         self.supervisor.forked(self)
