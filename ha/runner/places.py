@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ha.root import Root
+from ha.root import Root, shipped
 
 AGENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,127}")
 """No slash, no leading dot: a name from the configuration never leads out of the search path."""
@@ -43,31 +43,25 @@ class AgentPlaces:
 
     @classmethod
     def choose(cls, root: Root, environment: Mapping[str, str] = os.environ) -> AgentPlaces:
-        ours = shipped_directories()
+        ours = shipped("resource.d")
         return cls(
-            ocf=_choose(environment, "HA_OCF_PATH", root, OCF, [d / "ocf" for d in ours], machine_too=True),
-            heartbeat=_choose(environment, "HA_RESOURCE_PATH", root, HEARTBEAT, [d / "heartbeat" for d in ours]),
-            lsb=_choose(environment, "HA_LSB_PATH", root, LSB, []),
-            fence=_choose(environment, "HA_FENCE_PATH", root, FENCE, [d / "stonith" for d in ours], machine_too=True),
+            ocf=_choose(environment, "HA_OCF_PATH", root, OCF, ours / "ocf", machine_too=True),
+            heartbeat=_choose(environment, "HA_RESOURCE_PATH", root, HEARTBEAT, ours / "heartbeat"),
+            lsb=_choose(environment, "HA_LSB_PATH", root, LSB, None),
+            fence=_choose(environment, "HA_FENCE_PATH", root, FENCE, ours / "stonith", machine_too=True),
         )
 
 
-def shipped_directories() -> list[Path]:
-    """resource.d beside the package (a checkout), and where `make install` puts it."""
-    beside = Path(__file__).resolve().parent.parent.parent / "resource.d"
-    installed = Path(sys.prefix) / "share" / "heartbeat" / "resource.d"
-    return [directory for directory in (beside, installed) if directory.is_dir()]
-
-
 def _choose(
-    environment: Mapping[str, str], variable: str, root: Root, standard: str, shipped: list[Path], *,
+    environment: Mapping[str, str], variable: str, root: Root, standard: str, ours: Path | None, *,
     machine_too: bool = False,
 ) -> tuple[Path, ...]:  # fmt: skip
     if variable in environment:
         return tuple(Path(entry) for entry in environment[variable].split(":") if entry.startswith("/"))
+    shipped_too = () if ours is None else (ours,)
     if not root.prefix:
-        return (Path(standard), *shipped)
-    return (root.path(standard), *shipped, *([Path(standard)] if machine_too else []))
+        return (Path(standard), *shipped_too)
+    return (root.path(standard), *shipped_too, *([Path(standard)] if machine_too else []))
 
 
 def find(directories: tuple[Path, ...], name: str, provider: str = "") -> Path | None:

@@ -278,8 +278,8 @@ class Leader:
         reason = "" if ok else "; ".join(request.failures[-5:])
         at_s = (now + self.wall_offset_ms) // 1000
         told = Fenced(
-            request_id=request.askers[0][1], target=request.target, action=request.action, ok=ok, device=devices if ok else "",
-            executor=executor, reason=reason, at_s=at_s, exec_ms=request.exec_ms,
+            request_id=request.askers[0][1], target=request.target, action=request.action, ok=ok,
+            device=devices if ok else "", executor=executor, reason=reason, at_s=at_s, exec_ms=request.exec_ms,
         )  # fmt: skip
         effects: list[Effect] = [Disarm(f"{kind} {request.key}") for kind in ("begin", "expire", "repeat")]
         result = f"confirmed by {devices} on {executor}" if ok else f"failed: {reason}"
@@ -317,8 +317,8 @@ class Leader:
     def confirm(self, request_id: str, target: str, asker: Asker, now: Instant) -> list[Effect]:
         """A person vouches that the target is down: whatever was asked for it is answered."""
         manual = Request(
-            key=f"confirm {_key(asker, request_id)}", target=target.lower(), action="off", view=None, timeout_ms=0, askers=[(asker, request_id)],
-            deadline_ms=now, target_was_member=False,
+            key=f"confirm {_key(asker, request_id)}", target=target.lower(), action="off", view=None, timeout_ms=0,
+            askers=[(asker, request_id)], deadline_ms=now, target_was_member=False,
         )  # fmt: skip
         if manual.key in self._requests:
             return []
