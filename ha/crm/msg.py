@@ -16,7 +16,7 @@ class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"
 
 
 class GetState(Message, frozen=True, kw_only=True):
-    """From a program (crmadmin -S, -D): answer with State."""
+    """From a program (crmadmin -S, -D): answer with State, of this node, of `node`, or of the DC (`node` "dc")."""
 
     request_id: str
     node: str = ""

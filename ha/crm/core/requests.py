@@ -31,6 +31,9 @@ Answer: TypeAlias = State | Done | Timeline
 
 RELAY_WAIT_MS = 5_000
 MAX_RELAYED = 256
+THE_DC = "dc"
+"""As a node's name: whichever is DC now."""
+
 RC_NO_DC, RC_NO_OBJECT, RC_REFUSED = 102, 105, 1
 """Exit codes of the tools: not connected, no such object, error."""
 
@@ -67,6 +70,8 @@ class Requests:
 
     def _target(self, request: Request) -> str:
         if isinstance(request, GetState):
+            if request.node == THE_DC and THE_DC not in self.context.settings.nodes:
+                return self.crmd.election.leader
             return request.node or self.context.node
         if isinstance(request, WatchTimeline):
             return self.crmd.election.leader or self.context.node
