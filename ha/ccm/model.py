@@ -20,8 +20,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The durable record.
 
     `starts` counts the starts of this worker. `life` and `boot` are this node's own. No instance up to `promised` may
-    be agreed to again; `promise` is the proposal that was agreed to last, until it is installed or void. `view` is the
-    view that is held, as it was told. `ended` are other nodes' lives known to be over.
+    be agreed to again; `promise` is the proposal that was agreed to last, until it is void. `view` is the view that is
+    held, as it was told; `evicted`: there is none because it was lost. `ended` are other nodes' lives known to be over.
 
     Two-node clusters only: `complete` says that both nodes were members together in this life, `last_man` that this
     node was the cluster alone and quorate, so it may form it alone again, which the other may not.
@@ -34,6 +34,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     promised: int = 0
     promise: Propose | None = None
     view: View | None = None
+    evicted: bool = False
     ended: dict[str, Ended] = {}
     complete: bool = False
     last_man: bool = False

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ha.ccm.core.clique import partition
-from ha.ccm.msg import EVIDENCE_LIMIT, Ended, Report, ViewId
+from ha.ccm.core.clique import fully_connected, partition
+from ha.ccm.msg import EVIDENCE_LIMIT, Ended, Report, View, ViewId
 from ha.heartbeat.msg import NodeState, NodeStatus
 
 SETTLED: frozenset[NodeState] = frozenset({"active", "dead", "left"})
@@ -41,6 +41,7 @@ class Connectivity:
         self.node = node
         self.peers = {name: Peer(name) for name in sorted(nodes)}
         self.ended: dict[str, Ended] = {}
+        self._held: View | None = None
         self._groups: tuple[tuple[str, ...], ...] | None = None
         assert node in self.peers
 
@@ -60,7 +61,6 @@ class Connectivity:
         if message.state in SETTLED:
             peer.active = message.state == "active"
             peer.evidence = message.evidence[:EVIDENCE_LIMIT]
-            peer.silent = ""
         self._groups = None
 
     def silence(self, node: str, reason: str) -> None:
@@ -88,6 +88,12 @@ class Connectivity:
         if direct and ended is not None and ended.life != report.life:
             del self.ended[report.node]
         self._groups = None
+
+    def hold(self, view: View | None) -> None:
+        """We hold this view: so will its members, of whom we have only older reports."""
+        if view != self._held:
+            self._held = view
+            self._groups = None
 
     def take_own(self, report: Report) -> None:
         assert report.node == self.node
@@ -140,24 +146,37 @@ class Connectivity:
         return self.groups()[-1]
 
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """That set, last, after those that are taken out of the reporting nodes before it because they are better."""
+        """That set, last, after those that are taken out of the reporting nodes before it because they are better.
+
+        While the holders of the latest quorate view are whole, nobody of them is dropped for the sake of others.
+        """
         if self._groups is None:
-            reports = self.reports()
+            reports = self.expected()
             assert self.node in reports
-            by_seniority = sorted(reports, key=lambda node: seniority(reports[node]))
-            self._groups = partition(by_seniority, self.connected, self.node)
+            order = by_seniority(reports)
+            first = reports[order[0]]
+            core = tuple(node for node in order if first.quorate and reports[node].view == first.view)
+            if all(self.connected(one, other) for one in core for other in core if one < other):
+                fitting = [node for node in order if all(node == one or self.connected(node, one) for one in core)]
+            else:
+                fitting = order
+            best = fully_connected(fitting, self.connected)
+            rest = [node for node in order if node not in best]
+            self._groups = (best,) if self.node in best else (best, *partition(rest, self.connected, self.node))
         return self._groups
 
-    def relays(self) -> tuple[Report, ...]:
-        """The reports that some node which hears us needs from us, because it does not hear their authors."""
+    def relays(self, *, all_reports: bool = False) -> tuple[Report, ...]:
+        """The reports that some node which hears us needs from us, because it does not hear their authors; or all."""
         reports = self.reports()
-        listeners = [node for node in reports if node != self.node and self.hears(node)]
+        others = [node for node in reports if node != self.node]
+        if all_reports:
+            return tuple(reports[node] for node in others)
+        listeners = [node for node in others if self.hears(node) or self.node in reports[node].hears]
         heard = {author for node in [self.node, *listeners] for author in self._heard_by(node, reports)}
         return tuple(
-            report
-            for author, report in reports.items()
+            reports[author]
+            for author in others
             if author in heard
-            and author != self.node
             and any(author not in reports[listener].hears for listener in listeners if listener != author)
         )
 
@@ -170,6 +189,19 @@ class Connectivity:
         deaf = [member for member in group if member in self.peers and not self.connected(member, node)]
         return f"no two-way link with {', '.join(deaf)}"[:EVIDENCE_LIMIT] if deaf else f"{self.node}: started anew"
 
+    def expected(self) -> dict[str, Report]:
+        """The reports, brought up to the view we hold."""
+        reports = dict(self.reports())
+        for member in () if self._held is None else self._held.members:
+            report = reports.get(member.node)
+            if self._held is None or report is None or report.life != member.life:
+                continue
+            if not dropped(report, self._held.id):
+                reports[member.node] = msgspec.structs.replace(
+                    report, view=self._held.id, quorate=self._held.quorate, born_on=member.born_on
+                )
+        return reports
+
     def _heard_by(self, node: str, reports: Mapping[str, Report]) -> tuple[str, ...]:
         return self.heard() if node == self.node else reports[node].hears
 
@@ -180,20 +212,34 @@ class Connectivity:
         return report is not None and speaker in report.hears
 
 
-def seniority(report: Report) -> tuple[bool, bool, int, int, str]:
-    """Sorts the node first that should lead, and whose view is the one to go on from.
+def by_seniority(reports: Mapping[str, Report]) -> list[str]:
+    """The reporting nodes, the one first that should lead, and whose view is the one to go on from.
 
-    Holders of a quorate view before others, the latest such view first (two quorate views have a member in common, so
-    the later one followed from the earlier). Then by age, then by name.
+    Holders of a quorate view come before others, the latest such view first (two quorate views have a member in
+    common, so the later one followed from the earlier). Other views follow by their oldest member. Within a view age
+    counts, then the name. Nodes without a view come last.
     """
-    instance = report.view.instance if report.view is not None and report.quorate else 0
-    return report.view is None, not report.quorate, -instance, report.born_on, report.node
+    eldest: dict[ViewId | None, tuple[int, str]] = {}
+    for report in reports.values():
+        age = (report.born_on, report.node)
+        eldest[report.view] = min(age, eldest.get(report.view, age))
+
+    def rank(report: Report) -> tuple[bool, bool, int, tuple[int, str], int, str]:
+        instance = report.view.instance if report.view is not None and report.quorate else 0
+        return (
+            report.view is None, not report.quorate, -instance, eldest[report.view], report.born_on, report.node
+        )  # fmt: skip
+
+    return [report.node for report in sorted(reports.values(), key=rank)]
 
 
 def _version(report: Report) -> tuple[int, int]:
     return report.starts, report.serial
 
 
-def holds(report: Report, view: ViewId) -> bool:
-    """Whether the node holds `view`, or has all it needs to install it as soon as it learns that it was agreed."""
-    return view in (report.view, report.promise)
+def dropped(report: Report, view: ViewId) -> bool:
+    """Whether the node has bound itself elsewhere: it does not hold `view` and can no longer install it.
+
+    A report with less promised than a member of it had to promise is merely an old one.
+    """
+    return report.promised >= view.instance and view not in (report.view, report.promise)

@@ -10,7 +10,7 @@ import msgspec
 
 from ha.ccm import model
 from ha.ccm.core import succession
-from ha.ccm.core.connectivity import SETTLED, Connectivity, holds
+from ha.ccm.core.connectivity import SETTLED, Connectivity, dropped
 from ha.ccm.core.quorum import Facts, Quorum
 from ha.ccm.model import State
 from ha.ccm.msg import (
@@ -54,6 +54,9 @@ from ha.machine import (
 
 REPEAT_LIMIT_MS = 1_000
 """However long there is no progress, what was not answered is said again this often."""
+
+STUCK_REPEATS = 4
+"""When the pause has grown by this factor, news is flooded: one-way links may keep from us who lacks what."""
 
 REVIEW_LIMIT = 20
 """Most things one event can set off; more is a loop, a broken invariant."""
@@ -100,6 +103,7 @@ class Ccm:
         self._incarnation = ""
         self._awake = False
         self._starting = True
+        self._gathering = True
         self._in_force = False
         self._departed = False
         self._lives = 0
@@ -152,7 +156,7 @@ class Ccm:
         self._armed.discard(event.timer)
         kind, _, node = event.timer.partition("/")
         if kind == "silent":
-            if self.links.hears(node):
+            if self.links.hears(node) and self._hears_us(node):
                 self._note("warning", f"node {node}: heard, but its membership service does not answer: cut out")
                 self.links.silence(node, "its membership service did not answer")
         elif event.timer == INITDEAD:
@@ -302,6 +306,8 @@ class Ccm:
             if peer.state is None or (node in held and node != self.node and peer.state not in SETTLED):
                 return
         self._awake = True
+        if self.state.evicted:
+            self._tell_evicted()
         self._arm(INITDEAD, self._initdead_ms)
 
     def _catch_up(self, report: Report) -> None:
@@ -333,6 +339,9 @@ class Ccm:
     def _review(self) -> None:
         for _ in range(REVIEW_LIMIT):
             self._refresh()
+            self._gathering = self._gathering and any(
+                self.links.peers[node].report is None for node in self.links.heard()
+            )
             if not any(advance() for advance in self._advances()):
                 break
         else:
@@ -378,7 +387,7 @@ class Ccm:
             return False
         self._in_force = True
         self._note("notice", f"view {view.id.instance} is held by all of {', '.join(view.names())}: resumed")
-        self._tell("NEW_MEMBERSHIP" if view.quorate else "INVALID", view)
+        self._tell(_event(view), view)
         return True
 
     def _accept(self) -> bool:
@@ -430,7 +439,7 @@ class Ccm:
         reports = self.links.reports()
         highest = max(reports[node].promised for node in group)
         proposal = self._proposal
-        if proposal is not None and proposal.agreed.id.instance >= highest:
+        if proposal is not None and not any(dropped(reports[node], proposal.agreed.id) for node in group):
             wanted = self._lives_of(group)
             if succession.lives(proposal.agreed.members) == wanted and proposal.agreed.quorate == self._quorate(group):
                 return False
@@ -443,19 +452,16 @@ class Ccm:
             succession.lives(view.members) != self._lives_of(group)
             or view.quorate != self._quorate(group)
             or highest > view.id.instance
-            or not all(holds(reports[node], view.id) for node in group)
+            or any(dropped(reports[node], view.id) for node in group)
         )
 
     def _expecting(self, group: tuple[str, ...]) -> bool:
         """Whether, just started, we may yet hear of a node, or of a view, that we should not run ahead of."""
-        heard = self.links.heard()
-        if self._in_force:
-            return False
-        if any(self.links.peers[node].report is None for node in heard):
+        if self._gathering:
             return True
-        if self.state.view is not None or not self._starting:
+        if self._in_force or self.state.view is not None or not self._starting:
             return False
-        return set(group) != set(heard) or any(
+        return set(group) != set(self.links.heard()) or any(
             peer.state not in SETTLED for node, peer in self.links.peers.items() if node not in group
         )
 
@@ -465,12 +471,13 @@ class Ccm:
         Who misses a node cannot tell whether that node died or only the link to it. If others go on with it they say
         so, by a view without us; if it died they will miss it too, and then our groups are the same.
         """
-        reports = self.links.reports()
+        reports = self.links.expected()
         held = None if self.state.view is None else self.state.view.id
         for group in self.links.groups()[:-1]:
             views = {reports[node].view for node in group}
-            established = len(views) == 1 and not views & {None, held}
-            if not established and any(self.links.hears(node) for node in group):
+            agreed = len(views) == 1 and not views & {None, held}
+            later = any(view is not None and (held is None or view.instance > held.instance) for view in views)
+            if not agreed and not later and any(self.links.hears(node) for node in group):
                 return True
         return False
 
@@ -500,32 +507,42 @@ class Ccm:
         whole = len(agreed.members) == len(self.nodes)
         self._proposal = None
         self._in_force = True
+        self._starting = False
         self._pace_ms = self._repeat_ms
         self._save(
             view=view,
+            evicted=False,
             complete=self.state.complete or whole,
             last_man=agreed.quorate and len(agreed.members) == 1 and len(self.nodes) == 2,
         )
         self._note("notice", _change(before, view))
-        self._tell("NEW_MEMBERSHIP" if view.quorate else "INVALID", view)
+        if before is not None and self.told is None:
+            # We held it before a restart, and cannot know whether it was told then: joined and lost build on it.
+            self._tell(_event(before), before)
+        self._tell(_event(view), view)
 
     def _become_evicted(self, reason: str) -> None:
         self._note("warning", f"member => evicted: {reason}")
         self._proposal = None
         self._in_force = False
-        self._save(view=None, promise=None)
+        self._starting = False
+        self._save(view=None, promise=None, evicted=True)
+        # After a restart of ours the modules still hold what the former incarnation told them.
         self._tell_evicted()
 
     def _become_reborn(self, boot: str, reason: str) -> None:
         """A new life: nothing of the former one may be taken up, but no instance may be used again either."""
         self._lives += 1
         self._note("info", f"this node begins a new life: {reason}")
+        held = self.told is not None or (self.state.view is not None and boot == self.state.boot)
         self._proposal = None
         self._in_force = False
         self.links.ended.clear()
         life = f"{self._incarnation}.{self._lives}"
-        self._save(life=life, boot=boot, view=None, promise=None, ended={}, complete=False)
-        self._tell_evicted()
+        evicted = held or (self.state.evicted and boot == self.state.boot)
+        self._save(life=life, boot=boot, view=None, promise=None, ended={}, complete=False, evicted=evicted)
+        if held:
+            self._tell_evicted()
 
     def _become_departed(self) -> None:
         """Our own heartbeat has said goodbye for this node: take no part any more."""
@@ -541,7 +558,7 @@ class Ccm:
     def _doubt(self) -> None:
         """While a member of the quorate view in force is known to be lost, nothing new should begin."""
         view = self.state.view
-        if view is None or not self._in_force or not view.quorate or self.told is None:
+        if view is None or not self._in_force or not view.quorate or self.told is None or self._gathering:
             return
         present = self._lives_of(self.links.group())
         missing = [member.node for member in view.members if present.get(member.node) != member.life]
@@ -553,7 +570,7 @@ class Ccm:
             self._tell("PRIMARY_RESTORED", view)
 
     def _tell_evicted(self) -> None:
-        if self.told is not None and self.told.event != "EVICTED":
+        if self.told is None or self.told.event != "EVICTED":
             self._tell("EVICTED", None)
 
     def _tell(self, event: EventName, view: View | None) -> None:
@@ -583,10 +600,11 @@ class Ccm:
         if report != old:
             self.links.take_own(msgspec.structs.replace(report, serial=report.serial + 1))
 
-    def _reach(self, *, ask: bool) -> Reach:
+    def _reach(self, *, ask: bool, all_reports: bool = False) -> Reach:
         own = self.links.peers[self.node].report
         assert own is not None
-        return Reach(reports=(own, *self.links.relays()), ended=tuple(self.links.ended.values()), ask=ask)
+        relays = self.links.relays(all_reports=all_reports)
+        return Reach(reports=(own, *relays), ended=tuple(self.links.ended.values()), ask=ask)
 
     def _publish(self) -> None:
         """Broadcast what others need to know, when it has changed."""
@@ -609,29 +627,36 @@ class Ccm:
     def _repeat(self) -> None:
         """There is no rest yet: ask everybody, and repeat the proposal to who has not accepted."""
         self._refresh()
-        self._said = self._reach(ask=True)
-        self._effects.append(Send(Everyone("ccm"), self._said))
+        # Who can be heard by nobody who knows that it needs news gets them all.
+        reach = self._reach(ask=True, all_reports=self._pace_ms >= STUCK_REPEATS * self._repeat_ms)
+        self._pace_ms = min(2 * self._pace_ms, REPEAT_LIMIT_MS)
+        if self._settled():
+            self._effects.extend(Send(Remote(node, "ccm"), reach) for node in self._silent())
+            return
+        self._said = reach
+        self._effects.append(Send(Everyone("ccm"), reach))
         for node in self.links.heard():
             if node != self.node:
                 self._arm_silence(node)
         if self._proposal is not None:
             self._send_proposal()
-        self._pace_ms = min(2 * self._pace_ms, REPEAT_LIMIT_MS)
 
     def _tend_timer(self) -> None:
-        view = self.state.view
-        at_rest = view is not None and self._in_force and self._settled_on(view)
-        if at_rest and "repeat" in self._armed:
-            self._armed.remove("repeat")
-            self._effects.append(Disarm("repeat"))
-        elif not at_rest:
+        settled = self._settled()
+        if settled and not self._silent():
+            if "repeat" in self._armed:
+                self._armed.remove("repeat")
+                self._effects.append(Disarm("repeat"))
+        else:
             self._arm("repeat", self._pace_ms)
-        if at_rest and view is not None and len(view.members) == len(self.nodes) and not self.state.complete:
+        view = self.state.view
+        if settled and view is not None and len(view.members) == len(self.nodes) and not self.state.complete:
             self._save(complete=True)
 
     def _arm_silence(self, node: str) -> None:
-        known = self.links.peers[node].report is not None
-        self._arm(f"silent/{node}", self._silence_ms if known else self._initdead_ms)
+        if self._hears_us(node):
+            known = self.links.peers[node].report is not None
+            self._arm(f"silent/{node}", self._silence_ms if known else self._initdead_ms)
 
     def _arm(self, timer: str, delay_ms: int) -> None:
         if timer not in self._armed:
@@ -670,6 +695,18 @@ class Ccm:
             len(group), Facts(complete=self.state.complete, last_man=self.state.last_man, others_ended=others_ended)
         )
 
+    def _settled(self) -> bool:
+        return self._in_force and self.state.view is not None and self._settled_on(self.state.view)
+
+    def _hears_us(self, node: str) -> bool:
+        """Whether the node could answer us, as far as we know."""
+        report = self.links.peers[node].report
+        return report is None or self.node in report.hears
+
+    def _silent(self) -> list[str]:
+        """Nodes that are there, but whose ccm has not answered."""
+        return [node for node, peer in self.links.peers.items() if peer.active and peer.silent]
+
     def _settled_on(self, view: View) -> bool:
         """Whether our group is `view` and all of it reports it as held, with nothing promised since."""
         group = self.links.group()
@@ -683,6 +720,7 @@ class Ccm:
 
     def _save(self, **changes: object) -> None:
         self.state = msgspec.structs.replace(self.state, **changes)
+        self.links.hold(self.state.view)
         self._effects.append(Persist(model.STATE_NAME, model.encode(self.state)))
 
     def _note(self, level: Level, text: str) -> None:
@@ -696,6 +734,10 @@ class Ccm:
         assert not self._in_force or state.view is not None
         assert self._proposal is None or self._proposal.agreed == state.promise
         assert not state.last_man or len(self.nodes) == 2
+
+
+def _event(view: View) -> EventName:
+    return "NEW_MEMBERSHIP" if view.quorate else "INVALID"
 
 
 def _substance(reach: Reach) -> Reach:

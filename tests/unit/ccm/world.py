@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from ha.ccm.core import build
@@ -135,7 +136,7 @@ class World:
             if other != name:
                 self._look(name, other)
                 self._look(other, name)
-                self.after(INITDEAD_MS, lambda other=other, g=node.generation: self._initdead(name, other, g))
+                self.after(INITDEAD_MS, partial(self._initdead, name, other, node.generation))
 
     def power_off(self, name: str) -> None:
         node = self.nodes[name]
@@ -157,13 +158,14 @@ class World:
         if not node.powered or node.core is None:
             return
         self.trace(f"{name}: leaves")
+        generation = node.generation
         if tell_itself:
             self._step(name, Received(HEARTBEAT, NodeStatus(node=name, state="left", boot_id=node.boot)))
         if node.core is not None:
             self._step(name, Stopping())
         for other in self.names:
             if other != name and self.nodes[other].joined and (name, other) not in self.cuts:
-                self.after(self._delay(), lambda other=other: self._goodbye(other, name, node.generation))
+                self.after(self._delay(), partial(self._goodbye, other, name, generation))
         self.power_off(name)
 
     def kill(self, name: str, *, after_effects: int = 0, respawn_ms: int = RESPAWN_MS) -> None:
@@ -290,7 +292,7 @@ class World:
             if other != name:
                 self._look(name, other)
                 self._look(other, name)
-                self.after(DEADTIME_MS, lambda other=other: self._initdead(name, other, generation))
+                self.after(DEADTIME_MS, partial(self._initdead, name, other, generation))
 
     def _tell_status(self, listener: str, speaker: str) -> None:
         node = self.nodes[listener]
@@ -315,7 +317,7 @@ class World:
         for other in self.names:
             if other != name and self.reachable(other, name) and self.nodes[other].core is not None:
                 status = ModuleStatus(node=name, module="ccm", up=up)
-                self.after(self._delay(), lambda other=other, s=status: self._deliver_status(other, s))
+                self.after(self._delay(), partial(self._deliver_status, other, status))
 
     def _deliver_status(self, name: str, status: ModuleStatus) -> None:
         if self.nodes[name].core is not None and self.nodes[name].joined:
@@ -506,7 +508,8 @@ class World:
     def agreement(self, members: str, among: str | None = None) -> bool:
         """Whether all of `among` (default: the members) hold the same view, of `members`, with quorum, and rest."""
         names = among or members
-        views = {self.nodes[n].told.view.id for n in names if self.nodes[n].told and self.nodes[n].told.view}
+        told = [self.nodes[n].told for n in names]
+        views = {event.view.id if event is not None and event.view is not None else None for event in told}
         return (
             len(views) == 1
             and all("".join(sorted(self.members(n))) == "".join(sorted(members)) for n in names)
@@ -518,4 +521,5 @@ def describe(view: View | None) -> str:
     if view is None:
         return "-"
     members = ",".join(f"{m.node}@{m.born_on}" for m in view.members)
-    return f"{view.id.instance}/{view.id.coordinator} [{members}] {'q' if view.quorate else '-'} +{view.joined} -{view.lost}"
+    quorum = "with" if view.quorate else "without"
+    return f"{view.id.instance}/{view.id.coordinator} [{members}] {quorum} quorum +{view.joined} -{view.lost}"
