@@ -14,7 +14,7 @@ which session of the other it is attached to. Rules:
 4. Each session begins with the news which modules are signed on. So a module learns of every break: its counterpart
    signs on anew.
 
-Together: whatever is handed over was sent in the peer's present session, in order, each message once.
+Together: whatever is handed over was sent in the peer's present session, in its module's order, each message once.
 
 Prior art: SCTP's verification tags (RFC 9260), TCP's handshake; the numbers here are ordered, so old packets are
 known for what they are.
@@ -160,6 +160,7 @@ class Association:
                 session=self.session,
                 attached=self.attached,
                 number=piece.number,
+                order=piece.order,
                 acknowledged=self.incoming.acknowledged,
                 kind=frame.kind,
                 from_module=frame.from_module,

@@ -55,7 +55,9 @@ class Node:
     uuid: bytes = b""
     links: dict[str, Link] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
-    """Per medium, the address that was seen to be this node's."""
+    """Per medium, which of our addresses is this node's."""
+    via: dict[str, str] = field(default_factory=dict)
+    """Per medium, by which of its own addresses this node has reached us."""
     modules: dict[str, None] = field(default_factory=dict)
     """Its modules that are signed on."""
     greeting: bool = False
@@ -64,6 +66,10 @@ class Node:
     @property
     def alive(self) -> bool:
         return self.state in ALIVE
+
+    def forget_addresses(self) -> None:
+        self.targets.clear()
+        self.via.clear()
 
     def become(self, state: NodeState) -> NodeState:
         """Change state; returns the old one. What TRANSITIONS does not list is a broken invariant."""

@@ -25,6 +25,7 @@ MAX_WINDOW_BYTES = 4 * 1024 * 1024
 MAX_CHUNKS_UNDER_WAY = 2048  # less than incoming.MAX_CHUNKS_AHEAD
 MIN_WINDOW_CHUNKS = 2
 MIN_WINDOW_BYTES = 48 * 1024  # what any receiver's socket buffer takes; a lossy wire gets no slower than this
+RESERVE_BYTES = 16 * 1024  # above the window, for messages of one chunk
 MAX_OVERDUE_CHUNKS = 32  # repeated at once when the peer is silent
 MIN_REPEAT_MS = 20
 ACK_DELAY_MARGIN_MS = 10  # the peer may wait incoming.ACK_DELAY_MS before it acknowledges
@@ -39,6 +40,7 @@ class Piece:
     """A chunk as the sender keeps it."""
 
     number: int
+    order: int
     frame: Frame
     start: int
     stop: int
@@ -65,6 +67,8 @@ class Outgoing:
         """Numbers that the peer has named as missing, in its order, to be repeated."""
         self.flight_bytes = 0
         self.next_number = 1
+        self.orders: dict[str, int] = {}
+        """How many chunks of each module were sent."""
         self.window_bytes = INITIAL_WINDOW_BYTES
         self.threshold_bytes = MAX_WINDOW_BYTES
         self.recover_below = 0
@@ -143,16 +147,29 @@ class Outgoing:
     def due(self, now: Instant) -> list[tuple[Piece, bool]]:
         """The chunks to send now, each with whether the peer should acknowledge at once."""
         pieces = self._repeats(now)
-        while self.queues and self._room():
-            pieces.append(self._next_piece(now))
+        while self.queues and self._room(0):
+            pieces.append(self._next_piece(next(iter(self.queues)), now))
+        pieces += self._small_ones(now)
         blocked = bool(self.queues)
         return [(piece, (blocked and piece is pieces[-1]) or piece.repeats > 0) for piece in pieces]
 
-    def _room(self) -> bool:
+    def _small_ones(self, now: Instant) -> list[Piece]:
+        """Frames of one chunk need not wait until the window opens for the large ones of other modules."""
+        pieces = []
+        for module in list(self.queues):
+            while (queue := self.queues.get(module)) and self._room(RESERVE_BYTES):
+                frame, start = queue[0]
+                if start or len(frame.body) > self.fragment_bytes:
+                    break
+                pieces.append(self._next_piece(module, now))
+        return pieces
+
+    def _room(self, reserve_bytes: int) -> bool:
         if not self.pieces:
             return True
         ahead = self.next_number - next(iter(self.pieces))
-        return self.flight_bytes + FRAME_COST_BYTES < self.window_bytes and ahead < MAX_CHUNKS_UNDER_WAY
+        limit = self.window_bytes + reserve_bytes
+        return self.flight_bytes + FRAME_COST_BYTES < limit and ahead < MAX_CHUNKS_UNDER_WAY
 
     def _repeats(self, now: Instant) -> list[Piece]:
         repeated = [self.pieces[number] for number in self.missing]
@@ -174,8 +191,7 @@ class Outgoing:
                 self._close_window()
         return overdue
 
-    def _next_piece(self, now: Instant) -> Piece:
-        module = next(iter(self.queues))
+    def _next_piece(self, module: str, now: Instant) -> Piece:
         queue = self.queues.pop(module)
         frame, start = queue.popleft()
         stop = min(start + self.fragment_bytes, len(frame.body))
@@ -186,7 +202,8 @@ class Outgoing:
             self.queued_bytes -= len(frame.body) + FRAME_COST_BYTES
         if queue:
             self.queues[module] = queue  # to the end: the next module has its turn
-        piece = Piece(self.next_number, frame, start, stop, remaining, now)
+        order = self.orders[module] = self.orders.get(module, 0) + 1
+        piece = Piece(self.next_number, order, frame, start, stop, remaining, now)
         self.pieces[self.next_number] = piece
         self.next_number += 1
         self.flight_bytes += piece.size

@@ -25,8 +25,8 @@ from ha.heartbeat.core.nodes import ALIVE, Link, Node
 from ha.heartbeat.core.sequence import ACK_EVERY, PeerSequence
 from ha.heartbeat.core.transmitter import fragment_bytes
 from ha.heartbeat.model.ha_cf import MAX_NODES
-from ha.heartbeat.model.stream import Frame, StreamPacket, to_fields
-from ha.heartbeat.msg import Deliver, ModuleStatus, NodeState, NodeStatus
+from ha.heartbeat.model.stream import Frame, Hello, StreamPacket, to_fields
+from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeState, NodeStatus
 from ha.machine import Instant, Level, Local, Send, Wire
 
 CCM = "ccm"  # the module that is told of nodes
@@ -100,7 +100,8 @@ class Peers:
             node.silence.deadline = init_deadline  # it must prove itself by then, however often it is heard
         elif node.alive and silent_ms > context.times.warntime_ms:
             context.note("warning", f"Late heartbeat: node {node.name} was silent for {silent_ms} ms")
-        context.transmitter.learn(node, wire)
+        if not node.ours:
+            context.transmitter.learn(node, wire)
         context.wake_by(f"dead:{node.name}", node.silence.deadline)
 
     def heard_on_link(self, node: Node, wire: Wire, seq: int) -> None:
@@ -109,7 +110,7 @@ class Peers:
         link = node.links.get(name)
         if link is None:
             node.links[name] = Link(name, self.context.now, seq)
-            self.audience.link_changed(node, name, up=True)
+            self._link_status(node, name, up=True)
             return
         if seq <= link.last_seq:
             return
@@ -117,7 +118,12 @@ class Peers:
         if not link.up:
             link.up = True
             self.context.note("notice", f"link {name} to node {node.name}: dead => up")
-            self.audience.link_changed(node, name, up=True)
+            self._link_status(node, name, up=True)
+
+    def _link_status(self, node: Node, link: str, up: bool) -> None:
+        self.audience.link_changed(node, link, up)
+        if CCM in self.context.modules.up:
+            self.context.effects.append(Send(Local(CCM), LinkStatus(node=node.name, link=link, up=up)))
 
     def announce(self, node: Node, announced: NodeState) -> None:
         """The node says of itself that it is in this state."""
@@ -182,6 +188,7 @@ class Peers:
         assert generation > node.generation
         old_generation, old_boot_id = node.generation, node.boot_id
         node.sequence.restart()
+        node.forget_addresses()
         for link in node.links.values():
             link.last_seq = 0
         same_boot = ours and boot_id == old_boot_id
@@ -243,6 +250,7 @@ class Peers:
 
     def _give_up(self, node: Node) -> None:
         node.greeting = False
+        node.forget_addresses()
         node.association.break_off(self.context.now)
 
     def lost_us(self, node: Node, session: int) -> None:
@@ -267,7 +275,7 @@ class Peers:
                 silent_ms = self.context.now - link.last_heard
                 if link.up and silent_ms >= self.context.times.deadtime_ms:
                     link.up = False
-                    self.audience.link_changed(node, link.name, up=False)
+                    self._link_status(node, link.name, up=False)
                     self.context.note(
                         "warning", f"link {link.name} to node {node.name}: up => dead after {silent_ms} ms"
                     )
@@ -291,6 +299,14 @@ class Peers:
             else:
                 self._arrived(node, arrival)
         self.flush(node)
+
+    def greeted(self, node: Node, medium: str, via: str, reached: str) -> None:
+        """A hello says by which address it was sent, and which of our addresses reach the node."""
+        self.context.transmitter.reached(node, reached)
+        # The first address is kept: of two that lead here, hellos by turns would be answered for ever.
+        if medium not in node.via and (node.alive or node.greeting):
+            node.via[medium] = via
+            node.association.hello_at = self.context.now  # so that the node learns it too
 
     def _arrived(self, node: Node, frame: Frame) -> None:
         context = self.context
@@ -347,5 +363,8 @@ class Peers:
         context = self.context
         for outbound in node.association.due(context.now):
             items = [*to_fields(outbound.packet), ("dest", node.name)]
-            context.effects.extend(context.transmitter.to_node(items, node, context.now, outbound.bulk))
+            if isinstance(outbound.packet, Hello):
+                context.effects.extend(context.transmitter.greet(items, node, context.now))
+            else:
+                context.effects.extend(context.transmitter.to_node(items, node, context.now, outbound.bulk))
         context.wake_by(f"association:{node.name}", node.association.deadline())

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.core.peers import Peers
+from ha.heartbeat.core.transmitter import VIA
 from ha.heartbeat.model.stream import ACK, DATA, HELLO, from_fields
 from ha.heartbeat.model.wire import Fields, WireError, unpack
 from ha.heartbeat.msg import NodeState
@@ -18,6 +19,7 @@ from ha.machine import Wire
 
 UNNUMBERED = "NS_"  # types that begin so carry no seq
 MAX_ANNOUNCED_LOST = 100
+MAX_VIA_LENGTH = 64  # of a peer's name on a medium
 _ANNOUNCED: dict[str, NodeState] = {"init": "init", "up": "up", "active": "active", "dead": "dead"}
 
 
@@ -145,6 +147,13 @@ class Reception:
         names = "".join(f"{name} " for name in sorted([*self.peers.nodes, self.context.node]))
         self.context.broadcast([("t", "repnodes"), ("dest", node.name), ("nodelist", names), ("delnodelist", " ")])
 
+    def _hello(self, node: Node, fields: Fields, wire: Wire) -> None:
+        hello, via = from_fields(fields), fields.text("via")
+        if len(via) > MAX_VIA_LENGTH or VIA in via:
+            raise WireError("an address that is none")
+        self.peers.greeted(node, wire.medium, via, fields.text("reached"))
+        self.peers.stream(node, hello)
+
     def _stream(self, node: Node, fields: Fields, _wire: Wire) -> None:
         self.peers.stream(node, from_fields(fields))
 
@@ -155,7 +164,7 @@ class Reception:
 Handler = Callable[[Reception, Node, Fields, Wire], None]
 
 HANDLERS: dict[str, Handler] = {
-    HELLO: Reception._stream,
+    HELLO: Reception._hello,
     DATA: Reception._stream,
     ACK: Reception._stream,
     "NS_rexmit": Reception._rexmit,

@@ -13,6 +13,8 @@ from ha.machine import Instant, Packet, Send, Wire
 LOOPBACK_FRAGMENT_BYTES = 32 * 1024
 ETHERNET_FRAGMENT_BYTES = 1200  # fits an MTU of 1500 with IP, UDP, our fields and the signature
 
+VIA = "|"  # between entries of `reached`; no medium's or peer's name has it
+
 
 class Transmitter:
     """Knows the media, signs, and adds the fields that every packet has."""
@@ -58,6 +60,25 @@ class Transmitter:
             media = working[:1] or media
         return [Send(Wire(medium, peer), packet) for medium in media for peer in self._addresses(node, medium)]
 
+    def greet(self, items: Sequence[tuple[str, Value]], node: Node, now: Instant) -> list[Send]:
+        """A hello to each address, which it names in `via`: the node says in `reached` which of them are its own.
+
+        A ucast address may lead through a relay, so where packets come from does not tell where to send them.
+        """
+        said = [*items, ("reached", VIA.join(f"{medium} {peer}" for medium, peer in node.via.items()))]
+        return [
+            Send(Wire(medium, peer), self._packet([*said, ("via", peer)], now))
+            for medium, peers in self.peers.items()
+            for peer in peers
+        ]
+
+    def reached(self, node: Node, text: str) -> None:
+        """The node tells by which of our addresses it was reached. What is none of ours is passed over."""
+        for entry in text.split(VIA):
+            medium, _, peer = entry.rpartition(" ")
+            if peer in self.peers.get(medium, ()):
+                node.targets[medium] = peer
+
     def _works(self, node: Node, medium: str) -> bool:
         link = node.links.get(self.links[medium])
         return link is not None and link.up
@@ -67,14 +88,11 @@ class Transmitter:
         return [target] if target is not None else self.peers[medium]
 
     def learn(self, node: Node, wire: Wire) -> None:
-        """A fresh packet of `node` came from there: if that is one of our peers' addresses, it is the node's."""
+        """A fresh packet of a Heartbeat 3.0.6 came from there: the one peer's address on that host is the node's."""
         peers = self.peers.get(wire.medium, [])
-        if wire.peer in peers:
-            node.targets[wire.medium] = wire.peer
-            return
-        host = wire.peer.rpartition(":")[0]  # Heartbeat 3.0.6 sends from a port of its own
+        host = wire.peer.rpartition(":")[0]  # it sends from a port of its own
         same_host = [peer for peer in peers if peer.rpartition(":")[0] == host]
-        if len(same_host) == 1 and len(peers) == len({peer.rpartition(":")[0] for peer in peers}):
+        if len(same_host) == 1:
             node.targets[wire.medium] = same_host[0]
 
 

@@ -47,12 +47,14 @@ class Hello:
 class Chunk:
     """A piece of a frame. `remaining` chunks of the same frame follow, the frames of one module never interleave.
 
-    `number` counts the session's chunks from 1. `push` asks for an acknowledgement at once.
+    `number` counts the session's chunks from 1, `order` those of `from_module` alone: a loss holds up one module only.
+    `push` asks for an acknowledgement at once.
     """
 
     session: int
     attached: int
     number: int
+    order: int
     acknowledged: int
     kind: FrameKind
     from_module: str
@@ -96,6 +98,7 @@ def to_fields(packet: StreamPacket) -> list[tuple[str, Value]]:
         ("t", DATA),
         *session,
         ("n", f"{packet.number:x}"),
+        ("o", f"{packet.order:x}"),
         ("ackseq", f"{packet.acknowledged:x}"),
         ("k", packet.kind),
         ("from", packet.from_module),
@@ -123,13 +126,15 @@ def from_fields(fields: Fields) -> StreamPacket:
     frame_kind = fields.text("k")
     if frame_kind not in ("message", "up", "down"):
         raise WireError("unknown kind of frame")
-    data, remaining, number = fields.binary("b"), _number(fields, "left"), _number(fields, "n")
-    if len(data) > MAX_CHUNK_BYTES or remaining >= MAX_CHUNKS_OF_FRAME or number == 0:
+    data, remaining = fields.binary("b"), _number(fields, "left")
+    number, order = _number(fields, "n"), _number(fields, "o")
+    if len(data) > MAX_CHUNK_BYTES or remaining >= MAX_CHUNKS_OF_FRAME or not 0 < order <= number:
         raise WireError("a chunk out of its limits")
     return Chunk(
         session,
         attached,
         number,
+        order,
         acknowledged,
         frame_kind,  # type: ignore[arg-type]
         _module(fields.text("from")),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ha.heartbeat.core import build
 from ha.heartbeat.model import parse, parse_authkeys
-from ha.heartbeat.msg import Deliver, ModuleStatus, NodeStatus, Transmit
+from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeStatus, Transmit
 from ha.machine import (
     Arm,
     Connected,
@@ -66,6 +66,7 @@ class Host:
     delivered: list[tuple[str, Deliver]] = field(default_factory=list)
     statuses: list[NodeStatus] = field(default_factory=list)
     modules: list[tuple[str, ModuleStatus]] = field(default_factory=list)
+    links: list[LinkStatus] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     executed: list[Execute] = field(default_factory=list)
     notes: list[tuple[Instant, Note]] = field(default_factory=list)
@@ -171,6 +172,8 @@ class World:
         elif isinstance(message, ModuleStatus):
             assert isinstance(effect.to, Local)
             host.modules.append((effect.to.module, message))
+        elif isinstance(message, LinkStatus):
+            host.links.append(message)
         else:
             raise AssertionError(f"{host.name} sends {effect}")
 
