@@ -128,10 +128,13 @@ class World:
         while self.events:
             for effect in self.machine.step(self.events.pop(0), self.now):
                 self.carry_out(effect)
-                if self.effects_left is not None:
-                    self.effects_left -= 1
-                    if self.effects_left <= 0:
-                        raise Killed
+                self.maybe_die()
+
+    def maybe_die(self) -> None:
+        if self.effects_left is not None:
+            self.effects_left -= 1
+            if self.effects_left <= 0:
+                raise Killed
 
     def crmd_says(self, *messages: Message) -> None:
         for message in messages:
@@ -268,6 +271,7 @@ class World:
         else:
             self.records[request.name] = request.data
         if request.drop:
+            self.maybe_die()  # between the two halves
             self.drop(request.drop)
 
     # What a test looks at --------------------------------------------------------------------------------------------

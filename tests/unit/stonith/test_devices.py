@@ -28,13 +28,22 @@ def device_xml(inner: str = "", attributes: str = 'class="stonith" type="fence_a
 
 def test_parameters_by_score_reference_and_template() -> None:
     found = configuration(
-        '<template id="t" class="stonith" type="fence_apc"><instance_attributes id="ti">'
-        '<nvpair id="t1" name="ip" value="10.0.0.1"/><nvpair id="t2" name="login" value="x"/></instance_attributes>'
-        '</template><primitive id="d" template="t"><instance_attributes id="i1">'
-        '<nvpair id="n1" name="login" value="low"/></instance_attributes><instance_attributes id="i2" score="10"><nvpair id="n2" name="login" value="high"/>'
-        '<nvpair id-ref="shared"/></instance_attributes></primitive>'
-        '<primitive id="e" class="ocf" provider="p" type="x"><instance_attributes id="i3">'
-        '<nvpair id="shared" name="port" value="7"/></instance_attributes></primitive>'
+        """
+        <template id="t" class="stonith" type="fence_apc">
+          <instance_attributes id="ti">
+            <nvpair id="t1" name="ip" value="10.0.0.1"/><nvpair id="t2" name="login" value="x"/>
+          </instance_attributes>
+        </template>
+        <primitive id="d" template="t">
+          <instance_attributes id="i1"><nvpair id="n1" name="login" value="low"/></instance_attributes>
+          <instance_attributes id="i2" score="10">
+            <nvpair id="n2" name="login" value="high"/><nvpair id-ref="shared"/>
+          </instance_attributes>
+        </primitive>
+        <primitive id="e" class="ocf" provider="p" type="x">
+          <instance_attributes id="i3"><nvpair id="shared" name="port" value="7"/></instance_attributes>
+        </primitive>
+        """
     )
     assert list(found.devices) == ["d"]
     assert found.devices["d"].parameters == {"login": "high", "port": "7", "ip": "10.0.0.1"}

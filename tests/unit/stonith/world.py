@@ -125,12 +125,15 @@ class Node:
             while self.events:
                 for effect in self.machine.step(self.events.pop(0), self.world.now):
                     self.carry_out(effect)
-                    if self.effects_left is not None:
-                        self.effects_left -= 1
-                        if self.effects_left <= 0:
-                            raise Killed
+                    self.maybe_die()
         finally:
             self.busy = False
+
+    def maybe_die(self) -> None:
+        if self.effects_left is not None:
+            self.effects_left -= 1
+            if self.effects_left <= 0:
+                raise Killed
 
     def fences(self, target: str, action: str = "reboot", key: str = "f1", **more: object) -> None:
         more.setdefault("timeout_ms", 60_000)
@@ -213,6 +216,7 @@ class Node:
             case KeepFenceRecord():
                 self.records[request.name] = request.data
                 if request.drop:
+                    self.maybe_die()  # between the two halves
                     del self.jobs[request.drop]
                 self.events.append(Finished(operation, FenceDone()))
             case AdoptFenceAgents():
