@@ -224,6 +224,8 @@ class Crmd:
             self.shutdown.tell()
         elif module == "rmd":
             self.start_engines()
+        else:
+            self._stop_needless(module)
 
     def _unlinked(self, peer: Local | Client) -> None:
         if isinstance(peer, Client):
@@ -237,6 +239,11 @@ class Crmd:
             self.transition.engine_lost()
         elif peer.module == "cib":
             self.ground.unlinked()
+
+    def _stop_needless(self, worker: str) -> None:
+        """An engine of a time when this node was DC: its crmd may have died since."""
+        if worker in ENGINES and worker in self.context.linked and self.election.leader and not self.election.is_dc:
+            self.context.send("rmd", StopWorker(worker=worker))
 
     def start_engines(self) -> None:
         """Until both are linked."""
@@ -351,6 +358,8 @@ class Crmd:
         if self.fsm.state == "S_STARTING":
             self.fsm.become("S_PENDING", "a member of the view")
         self.fsm.become("S_NOT_DC", f"{leader} is DC")
+        for worker in ENGINES:
+            self._stop_needless(worker)
         self.timeline.close()
         self.ground.follow(leader)
         self.orders.leader_known()

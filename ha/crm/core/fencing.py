@@ -75,6 +75,8 @@ class Fencing:
         if message.ok and message.action != "on":
             self._confirmed(message)
         if shot is None:
+            if message.ok:
+                self.crmd.scheduling.news(f"{message.target} was fenced")
             return
         if message.ok:
             self.tries.pop(message.target, None)
@@ -93,9 +95,8 @@ class Fencing:
         detail = f"{message.action} {target}" + (f" by {message.device}" if message.device else "")
         self.crmd.timeline.mark("fenced", f"{detail} in {message.exec_ms} ms")
         self.context.note("notice", f"{target} is fenced: {detail}")
-        if target in self.context.members():
-            return  # it still counts as a member; ccm will see it go, and the next review knows
         self.confirmed[target] = self.context.now
+        self.crmd.join.drop(target)  # it may still count as a member until ccm misses it
         if self.crmd.election.is_dc and self.crmd.ground.loaded:
             self.crmd.node_fenced(target)
         self.context.send("ccm", ConfirmedDown(nodes=(target,)))

@@ -59,6 +59,11 @@ class Join:
         self.context.disarm("join/ack")
         self.context.disarm("join/wait")
 
+    def drop(self, node: str) -> None:
+        """It was fenced; what comes back is another incarnation."""
+        self.candidates.pop(node, None)
+        self.early.pop(node, None)
+
     def requested(self, node: str, request: JoinRequest) -> None:
         if compare_versions(request.feature_set, FEATURE_SET) < 0:
             self.context.note("notice", f"{node} speaks feature set {request.feature_set}, we {FEATURE_SET}")

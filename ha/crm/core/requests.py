@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ha.crm.core.context import Context
 from ha.crm.model.history import operation_key
+from ha.crm.model.status import xpath_literal
 from ha.crm.msg import (
     Cleanup,
     Done,
@@ -196,7 +197,7 @@ class Requests:
                         reason=f"{node} is lost and not confirmed down: stonith_admin --confirm={node} when it is")
         self.crmd.status.copy.drop_node(node)
         if node_id is not None:
-            self.crmd.ground.write("delete", xpath=f"/cib/configuration/nodes/node[@id='{node_id}']")
+            self.crmd.ground.write("delete", xpath=f"/cib/configuration/nodes/node[@id={xpath_literal(node_id)}]")
         self.crmd.scheduling.news(f"node {node} is removed")
         return Done(request_id=request.request_id)
 

@@ -8,6 +8,7 @@ contract (OCF 1.1, Pacemaker's `lrm_rsc_op`).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
@@ -27,6 +28,10 @@ NEVER_IN_DIGEST = frozenset(("id", "crm_feature_set", "op-digest", "on_node", "o
 ALWAYS_SECRET = ("passwd", "password")
 COUNTED = ("start", "stop", "promote", "demote", "migrate_to", "migrate_from")
 INTERVAL_OF_ONCE = 0
+MAX_EXIT_REASON = 1_000
+"""Characters of an agent's text that the status keeps; the rest is in the log of its node."""
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ def _attributes(result: OperationResult, node: str, traits: AgentTraits | None) 
         "crm_feature_set": FEATURE_SET,
         "transition-key": result.user_data,
         "transition-magic": f"{status}:{result.rc};{result.user_data}",
-        "exit-reason": result.exit_reason,
+        "exit-reason": _NOT_IN_XML.sub("?", result.exit_reason)[:MAX_EXIT_REASON],
         "on_node": node,
         "call-id": str(result.call_id),
         "rc-code": str(result.rc),

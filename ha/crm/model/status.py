@@ -113,8 +113,8 @@ class Status:
         if mine is None or mine.operations.pop(operation_id, None) is None:
             return False
         self._delete(
-            f"{_state_path(uname)}/lrm/lrm_resources/lrm_resource[@id={_literal(resource_id)}]"
-            f"/lrm_rsc_op[@id={_literal(operation_id)}]"
+            f"{_state_path(uname)}/lrm/lrm_resources/lrm_resource[@id={xpath_literal(resource_id)}]"
+            f"/lrm_rsc_op[@id={xpath_literal(operation_id)}]"
         )
         return True
 
@@ -122,7 +122,7 @@ class Status:
         record = self.nodes.get(uname)
         if record is None or record.resources.pop(resource_id, None) is None:
             return False
-        self._delete(f"{_state_path(uname)}/lrm/lrm_resources/lrm_resource[@id={_literal(resource_id)}]")
+        self._delete(f"{_state_path(uname)}/lrm/lrm_resources/lrm_resource[@id={xpath_literal(resource_id)}]")
         return True
 
     def drop_history(self, uname: str) -> bool:
@@ -201,10 +201,10 @@ def _resource_attributes(resource: Resource) -> dict[str, str]:
 
 
 def _state_path(uname: str) -> str:
-    return f"/cib/status/node_state[@uname={_literal(uname)}]"
+    return f"/cib/status/node_state[@uname={xpath_literal(uname)}]"
 
 
-def _literal(text: str) -> str:
+def xpath_literal(text: str) -> str:
     """An XPath string. Names come from a validated CIB: one cannot hold both kinds of quote."""
     assert len(text) <= MAX_PATH_NAME, f"a name of {len(text)} characters"
     assert not ("'" in text and '"' in text), f"{text!r} cannot be written in XPath"

@@ -47,9 +47,11 @@ def event(task: str, node: str, **meta: str) -> str:
 def decide(root: etree._Element) -> str:
     plan = Plan()
     states = {s.get("uname", ""): s for s in root.iterfind("status/node_state") if s.get("crmd")}
-    fences = {n: plan.add(event("stonith", n, stonith_action="reboot")) for n in states if unclean(root, states[n])}
+    quorate = root.get("have-quorum") == "1"
+    lost = [n for n in states if quorate and unclean(root, states[n])]
+    fences = {n: plan.add(event("stonith", n, stonith_action="reboot")) for n in lost}
     usable = [n for n in sorted(states) if online(states[n]) and not shutting_down(states[n])]
-    if root.get("have-quorum") != "1":
+    if not quorate:
         usable = []
     last_stops: dict[str, list[int]] = {n: [] for n in states}
     for primitive in root.iterfind("configuration/resources/primitive"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ha.crm import msg as crm
-from ha.machine import Message
+from ha.machine import Message, Received, Remote, Send
 from tests.scenarios.crm.policy import decide
 from tests.scenarios.crm.test_cluster import RESOURCES, active_on, cluster, leave_cluster
 from tests.scenarios.crm.world import World
@@ -157,15 +157,14 @@ def test_lost_messages_are_repeated(seed: int) -> None:
 
 def test_a_dc_of_an_older_view_is_refused() -> None:
     world = cluster("n1", "n2", "n3")
+    old = world.views["n1"].id
     world.cut = {("n1", "n2"), ("n1", "n3"), ("n2", "n1"), ("n3", "n1")}
     world.agree("n2", "n3")
     world.run(200)
     orders: list[crm.Order] = []
     crmd = world.nodes["n2"].crmd
     assert crmd is not None
-    stale = crm.Order(view=world.views["n1"].id, term=1, transition_key="1:1:0:u", what=crm.Leave())
-    from ha.machine import Received, Remote, Send
-
+    stale = crm.Order(view=old, term=1, transition_key="1:1:0:u", what=crm.Leave())
     effects = crmd.step(Received(Remote("n1", "crmd"), stale), world.now)
     orders += [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, crm.Order)]
     assert not crmd.shutdown.has_left and orders == []

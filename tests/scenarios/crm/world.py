@@ -333,6 +333,8 @@ class World:
         delay_ms = self.fence_ms + message.delay_ms
         answer = Fenced(request_id=message.request_id, target=message.target, action=message.action, ok=ok,
                         device="switch", reason="" if ok else "no answer", exec_ms=self.fence_ms)
+        if ok:
+            self.at(delay_ms, lambda: self.power_off(message.target))
         for other in self.names:
             if other == node.name or ok:
                 self.give(other, "stonithd", answer, delay_ms)
