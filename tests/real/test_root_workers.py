@@ -135,3 +135,20 @@ def test_a_worker_has_only_its_own_descriptors_and_signals() -> None:
         links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
         assert not any(node.root.prefix in link and "stacks" not in link for link in links), links
         assert len([link for link in links if link.startswith("socket:")]) <= 1, links  # the beat under way
+
+
+def test_a_worker_that_cannot_be_configured_ends_the_start_with_its_own_words() -> None:
+    with Node({"one": {"command": "tests.real.workers:misconfigured"}, "two": BEATING}) as node:
+        done = node.run()
+        assert done.returncode == 1
+        assert done.stderr == "rmd: one cannot start as it is configured: test.cf:1: this is a mistake\n"
+        assert node.rmd_pid is None
+        assert node.log("one").count("mistake") == 1
+
+
+def test_the_node_goes_on_without_a_misconfigured_worker_that_may_be_kept() -> None:
+    kept = {"command": "tests.real.workers:misconfigured", "environment": 'HA_ESCALATION="keep"'}
+    with Node({"one": kept, "two": BEATING}).start() as node:
+        wait_for(lambda: node.state("one") == "FATAL", "it is given up")
+        assert "test.cf:1: this is a mistake" in node.supervisorctl("status", "one")
+        assert node.state("two") == "RUNNING"

@@ -123,3 +123,9 @@ def _send(root: Root, message: Beat | Goodbye) -> None:
             out.sendto(codec.encode(message), str(root.socket(BEATS_SOCKET)))
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
             return  # apphbd is being restarted: the next beat arrives
+
+
+def misconfigured(root: Root) -> int:
+    """Cannot obey its configuration."""
+    print("test.cf:1: this is a mistake", file=sys.stderr)
+    return 78

@@ -125,7 +125,8 @@ class RootSupervisor(Supervisor):
             case Escalation.RESET:
                 self._reset(text)
             case Escalation.KEEP:
-                raise AssertionError(kind)
+                self.failure = ""
+                self.error(f"{text}: the node goes on without it (HA_ESCALATION keep)")
 
     # Notes -----------------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,8 @@ class RootSupervisor(Supervisor):
         events.notify(events.SupervisorRunningEvent())
         for group in sorted(self.process_groups.values()):
             group.transition()  # in start order: the first workers run while later ones' code is read
+            if self._channel_descriptor is not None:
+                self._apphbd_speaks()
         self._load_the_rest()
         while True:
             self._judge_mood()
@@ -418,7 +421,8 @@ class RootSupervisor(Supervisor):
         if not any(worker.state in waited for worker in self.workers() if worker.config.autostart):
             self._is_ready = True
             self.channel.beat()  # takes back the long silence promised while code was read
-            self.systemd.ready("every worker has started")
+            given_up = [worker.name for worker in self.workers() if worker.state == ProcessStates.FATAL]
+            self.systemd.ready(f"without {', '.join(given_up)}" if given_up else "every worker has started")
             self.on_ready()
 
     # rmd.sock --------------------------------------------------------------------------------------------------------

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from ha.rmd.io.options import WorkerConfig
 
 
+EXIT_CONFIG = 78
+"""sysexits.h EX_CONFIG: a worker that ends with it at its first start is not started again: it would say the same."""
+
+MAX_LAST_WORDS_BYTES = 1000
+
+
 class Worker(Subprocess):
     """`config` is a WorkerConfig; `supervisor` is set before the first transition."""
 
@@ -51,6 +57,8 @@ class Worker(Subprocess):
         self.deadline_ms = 0
         """The silence that it promised with its first beat; 0 before."""
         self.hung = False
+        self.was_ready = False
+        """At least once: its configuration was good enough."""
         self._unloadable = False
         self._main: Callable[[Root], int] | None = None
 
@@ -190,6 +198,9 @@ class Worker(Subprocess):
         if self.state == ProcessStates.EXITED and not self._is_to_restart():
             supervisor.warn(f"{self.name} ended and is not to be started again (exit status {self.exitstatus})")
             return
+        if self.exitstatus == EXIT_CONFIG and not self.was_ready:
+            self._give_up(f"{self.name} cannot start as it is configured: {self._last_words()}")
+            return
         verdict = self.restarts.died(now - self.forked_at, now)
         if verdict.exceeded and self._escalate():
             return
@@ -214,11 +225,25 @@ class Worker(Subprocess):
         if kind is Escalation.KEEP:
             self.supervisor.error(f"{text}: it is still restarted (HA_ESCALATION keep)")
             return False
+        self._give_up(text)
+        return True
+
+    def _give_up(self, text: str) -> None:
         if self.state == ProcessStates.EXITED:
             self.change_state(ProcessStates.BACKOFF)
         self.give_up()
-        self.supervisor.escalate(kind, text)
-        return True
+        self.spawnerr = text
+        self.supervisor.escalate(self.recovery.escalation, text)
+
+    def _last_words(self) -> str:
+        """The last line of its captured output: there a worker says which file and line it cannot obey."""
+        try:
+            with open(self.config.stdout_logfile, "rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - MAX_LAST_WORDS_BYTES))
+                lines = log.read(MAX_LAST_WORDS_BYTES).decode("utf-8", "replace").splitlines()
+        except (OSError, TypeError):
+            return "see its log"
+        return lines[-1] if lines else "see its log"
 
     def kill_hung(self) -> None:
         """SIGKILL without supervisor's notion of a wished stop: its death is answered by a restart."""
@@ -235,6 +260,7 @@ class Worker(Subprocess):
         """Its first beat has come."""
         if self.state != ProcessStates.STARTING:
             return
+        self.was_ready = True
         self.ready_ms = self.supervisor.now() - self.forked_at
         self.delay = 0
         self.backoff = 0
