@@ -8,7 +8,6 @@ write is committed and a generation with all of them is published (`settled`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -40,6 +39,7 @@ MAX_WRITES = 10_000
 
 RC_SCHEMA = 78
 RC_NO_SUCH_OBJECT = 105
+RC_QUORUM = 106
 
 
 class Ground:
@@ -51,9 +51,9 @@ class Ground:
         self.configuration = Configuration()
         self.generation = 0
         self.version: Version | None = None
+        self.read_version: Version | None = None
         self.awaited: Version | None = None
         self.writes: dict[str, Write] = {}
-        self.afterwards: dict[str, Callable[[], None]] = {}
         self.questions: dict[str, str] = {}
         self.subscribed = False
 
@@ -62,7 +62,7 @@ class Ground:
     def lead(self) -> None:
         """We are DC of the view: make this node's cib its writer."""
         self.leading = self.loaded = False
-        self.writes, self.afterwards, self.questions = {}, {}, {}
+        self.writes, self.questions = {}, {}
         self.awaited = None
         self._say_lead()
 
@@ -81,7 +81,7 @@ class Ground:
 
     def stop(self) -> None:
         self.leading = self.loaded = False
-        self.writes, self.afterwards, self.questions = {}, {}, {}
+        self.writes, self.questions = {}, {}
         self.context.disarm("ground/lead")
         self.context.disarm("ground/writes")
 
@@ -144,15 +144,13 @@ class Ground:
             self.crmd.configuration_read()
         if scope == "":
             self.loaded = True
+            self.read_version = answer.version
             self.crmd.cib_loaded(root)
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    def write(
-        self, operation: Operation, *, scope: str = "", xpath: str = "", xml: str = "",
-        then: Callable[[], None] | None = None,
-    ) -> None:
-        """Change the CIB; `then` is called when it is committed."""
+    def write(self, operation: Operation, *, scope: str = "", xpath: str = "", xml: str = "") -> None:
+        """Change the CIB. `settled` tells when it is committed."""
         assert self.context.view is not None and self.crmd.election.is_dc, "only the DC writes"
         assert len(self.writes) < MAX_WRITES, f"{MAX_WRITES} writes without an answer of the cib"
         request = self.context.request_id()
@@ -163,8 +161,6 @@ class Ground:
         if not self.writes:
             self.context.arm("ground/writes", WRITE_REPEAT_MS)
         self.writes[request] = message
-        if then is not None:
-            self.afterwards[request] = then
         if self.leading:
             self.context.send("cib", message)
 
@@ -176,7 +172,6 @@ class Ground:
             self.context.arm("ground/writes", WRITE_REPEAT_MS // 10)
             return
         del self.writes[message.request_id]
-        then = self.afterwards.pop(message.request_id, None)
         if not self.writes:
             self.context.disarm("ground/writes")
         if message.outcome == "committed":
@@ -184,13 +179,10 @@ class Ground:
                 self.awaited = message.version
         elif not (write.operation == "delete" and message.rc == RC_NO_SUCH_OBJECT):
             self._was_refused(write, message)
-            return
-        if then is not None:
-            then()
 
     def _was_refused(self, write: Write, message: Written) -> None:
         what = f"the cib refused to {write.operation} {write.xpath or write.scope}: {message.reason} (rc {message.rc})"
-        if message.rc == RC_SCHEMA:
+        if message.rc == RC_SCHEMA or (write.scope not in ("", "status") and message.rc == RC_QUORUM):
             self.context.note("error", f"{what}; going on without it")
             return
         self.context.note("warning", f"{what}; taking the lead again")
@@ -200,12 +192,11 @@ class Ground:
     # Changes ---------------------------------------------------------------------------------------------------------
 
     def changed(self, message: Changed) -> None:
-        first = self.generation == 0
         self.generation, self.version = message.generation, message.version
         if not self.crmd.election.is_dc or not self.loaded:
             return
-        if first and message.whole and self.awaited is not None and message.version <= self.awaited:
-            return  # what we have just read
+        if self.read_version is not None and message.version <= self.read_version:
+            return  # an answer may overtake the news of what it shows
         meaning = meaning_of(message, own=message.origin in ("crmd", f"crmd@{self.context.node}"))
         if meaning.configuration:
             self.reload("configuration")

@@ -113,6 +113,8 @@ class StatusKeeper:
             text = "".join(f" {name}={quoteattr(value)}" for name, value in wanted.items())
             self.crmd.ground.write("modify", xpath="/cib", xml=f"<cib{text}/>")
             self.crmd.scheduling.news(f"have-quorum={wanted['have-quorum']}")
+        if not view.quorate:
+            return  # the configuration cannot be changed now
         missing = [n for n in self.context.members() if n not in self.crmd.ground.configuration.node_ids]
         if missing:
             nodes = "".join(f"<node id={quoteattr(self.node_id(n))} uname={quoteattr(n)}/>" for n in missing)
