@@ -135,6 +135,130 @@ class Purge(Message, frozen=True, kw_only=True):
     """From rmd or a test: sweep shared memory left by a dead worker."""
 
 
+# From cib to cib -----------------------------------------------------------------------------------------------------
+
+
+class Ballot(msgspec.Struct, frozen=True, order=True):
+    """Names one writer's term. A cib that promised a ballot obeys none that is lower.
+
+    `round` tells terms of the same view apart (the writer's cib restarted, or the DC changed without a new view).
+    """
+
+    view: ViewId
+    round: int
+    writer: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One change on its way: what every member applies, persists and acknowledges.
+
+    `before` and `digest` are those of the document without and with it; `diff` is a v2 diff, `whole` the document when
+    no diff can tell it. `quorate` is whether the ballot's view had quorum. `committed` is the newest version that the
+    writer knew to be committed. `configuration` is whether it must be on stable storage before the acknowledgement.
+    """
+
+    seq: int
+    ballot: Ballot
+    quorate: bool
+    version: Version
+    before: str
+    digest: str
+    configuration: bool
+    diff: str = ""
+    whole: str = ""
+    sections: tuple[str, ...] = ()
+    request_id: str = ""
+    origin: str = ""
+    committed: Version | None = None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A request that was carried out, and the version it led to: kept so that a repetition is answered, not done."""
+
+    request_id: str
+    version: Version
+
+
+class Forward(Message, frozen=True, kw_only=True):
+    """A write, from the cib that was asked to the writer's. `module` is whether a worker asked, not a program."""
+
+    write: Write
+    program: str = ""
+    module: bool = False
+
+
+class Forwarded(Message, frozen=True, kw_only=True):
+    """The writer's verdict on a Forward."""
+
+    written: Written
+
+
+class Collect(Message, frozen=True, kw_only=True):
+    """From a writer: promise me this ballot and tell what you have. Answered by Have or Outvoted; repeated."""
+
+    ballot: Ballot
+
+
+class Have(Message, frozen=True, kw_only=True):
+    """A member's durable state: the ballot of its newest quorate entry (None: never any), version and digest."""
+
+    ballot: Ballot
+    state: Ballot | None
+    version: Version
+    digest: str
+
+
+class Outvoted(Message, frozen=True, kw_only=True):
+    """To a writer whose ballot is too low: this is the one that was promised, or the view that is in force."""
+
+    ballot: Ballot
+
+
+class Fetch(Message, frozen=True, kw_only=True):
+    """From the writer to the member whose state is the greatest: send it. Answered by Whole."""
+
+    ballot: Ballot
+
+
+class Whole(Message, frozen=True, kw_only=True):
+    """A whole CIB with what belongs to it: to the writer as answer to Fetch, and from it to members that differ."""
+
+    ballot: Ballot
+    state: Ballot | None
+    seq: int
+    digest: str
+    xml: str
+    requests: tuple[Known, ...] = ()
+
+
+class Propose(Message, frozen=True, kw_only=True):
+    """Entries for a member to apply and persist. They follow the seq `after`; without any, that is where the member
+    stands. `committed` is the seq up to which all members have everything.
+    """
+
+    ballot: Ballot
+    after: int
+    entries: tuple[Entry, ...]
+    committed: int
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """A member has persisted everything up to `seq` of this ballot."""
+
+    ballot: Ballot
+    seq: int
+
+
+class Commit(Message, frozen=True, kw_only=True):
+    """Every member has persisted everything up to `seq`: publish it."""
+
+    ballot: Ballot
+    seq: int
+
+
+# Requests to adapters ------------------------------------------------------------------------------------------------
+
+
 class ReadCib(msgspec.Struct, frozen=True):
     """A request to `Execute`: read the CIB from this node's shared memory, without the cib worker's help.
 

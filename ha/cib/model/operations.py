@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 from lxml import etree
 
@@ -83,6 +84,20 @@ def _wanted_version(operand: etree._Element | None) -> Version | None:
 def set_version(transaction: Transaction, version: Version) -> None:
     root = transaction.document.root
     transaction.set_attributes(root, {**attributes_of(root), **counters(version)})
+
+
+def stamp(transaction: Transaction, write: Write, program: str, unix_ms: int) -> None:
+    """Say in <cib> when the configuration was changed last, by which program, user and node."""
+    root = transaction.document.root
+    when = datetime.fromtimestamp(unix_ms / 1000, UTC)
+    attributes = attributes_of(root)
+    attributes["cib-last-written"] = when.strftime("%a %b %e %H:%M:%S %Y")
+    for name, value in (("update-origin", write.origin), ("update-client", program), ("update-user", write.user)):
+        if value:
+            attributes[name] = value
+        else:
+            attributes.pop(name, None)
+    transaction.set_attributes(root, attributes)
 
 
 # Operations ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Those who write: every Write that was asked of this node and has no answer yet, and the way to the writer.
+
+A write is handed to the writer's cib, again when the writer changed or was silent for a while (it knows repetitions by
+their request_id). A caller waits at most PATIENCE_MS; then it is told "unknown" if the write was ever handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ha.cib.core.context import Caller, Context
+from ha.cib.model.refusal import Rc
+from ha.cib.msg import Forward, Forwarded, Write, Written
+from ha.machine import Client, Instant, Local
+
+PATIENCE_MS = 20_000
+REPEAT_MS = 1_000
+MAX_WAITING = 4096
+MAX_REQUEST_ID_LENGTH = 256
+
+
+@dataclass(slots=True)
+class _Waiting:
+    forward: Forward
+    callers: dict[Caller, None]
+    deadline: Instant
+    sent_at: Instant = -1
+    sent: bool = False
+
+
+class Callers:
+    """`lead` hands a Forward to this node's own writer; it returns False when this node is not (yet) the writer."""
+
+    def __init__(self, context: Context, lead: Callable[[Forward], bool]) -> None:
+        self._context = context
+        self._lead = lead
+        self._waiting: dict[str, _Waiting] = {}
+
+    def ask(self, caller: Caller, write: Write) -> None:
+        """A Write from a worker or program of this node."""
+        refusal = self._refusal(write)
+        if refusal is not None:
+            self._context.answer(caller, refusal)
+            return
+        known = self._waiting.get(write.request_id)
+        if known is not None:
+            known.callers[caller] = None
+            return
+        program = caller.program if isinstance(caller, Client) else caller.module
+        forward = Forward(write=_from(write, self._context.node), program=program, module=isinstance(caller, Local))
+        waiting = _Waiting(forward, {caller: None}, self._context.now + PATIENCE_MS)
+        if not self._waiting:
+            self._context.arm("callers", REPEAT_MS)
+        self._waiting[write.request_id] = waiting
+        self._route(waiting)
+
+    def _refusal(self, write: Write) -> Written | None:
+        reason, rc = "", Rc.OK
+        if not write.request_id or len(write.request_id) > MAX_REQUEST_ID_LENGTH:
+            rc, reason = Rc.USAGE, f"a request_id has 1 to {MAX_REQUEST_ID_LENGTH} characters"
+        elif len(self._waiting) >= MAX_WAITING and write.request_id not in self._waiting:
+            rc, reason = Rc.TRY_AGAIN, f"{MAX_WAITING} writes are waiting on this node"
+        if rc == Rc.OK:
+            return None
+        return Written(request_id=write.request_id, outcome="refused", rc=rc, reason=reason)
+
+    def _route(self, waiting: _Waiting) -> None:
+        """Hand it to the writer, or refuse it when there can be none."""
+        context = self._context
+        if self._lead(waiting.forward):
+            waiting.sent_at, waiting.sent = context.now, True
+        elif context.writer and context.writer != context.node:
+            waiting.sent_at, waiting.sent = context.now, True
+            context.tell(context.writer, waiting.forward)
+        elif not self._may_come():
+            self._end(waiting, self._without_writer(waiting))
+
+    def _may_come(self) -> bool:
+        """Whether a writer may be on its way: ccm sees a quorate view, or the crmd has begun to lead."""
+        membership = self._context.membership
+        return bool(self._context.writer) or (membership is not None and membership.quorate)
+
+    def _without_writer(self, waiting: _Waiting) -> Written:
+        request_id = waiting.forward.write.request_id
+        if waiting.sent:
+            reason = "the writer was lost before it answered"
+            return Written(request_id=request_id, outcome="unknown", rc=Rc.TIMEOUT, reason=reason)
+        membership = self._context.membership
+        reason = "this node is in no cluster" if membership is None else "the view has no quorum"
+        if membership is not None and membership.quorate:
+            reason = "no DC was elected in time"
+        return Written(
+            request_id=request_id, outcome="refused", rc=Rc.QUORUM, reason=f"{reason}: nobody may change the CIB now"
+        )
+
+    def writer_changed(self) -> None:
+        """Hand everything to the new writer."""
+        for waiting in list(self._waiting.values()):
+            self._route(waiting)
+
+    def forwarded(self, written: Written) -> None:
+        """The writer's verdict has come."""
+        waiting = self._waiting.get(written.request_id)
+        if waiting is not None and written.outcome != "unknown":
+            self._end(waiting, written)
+
+    def _end(self, waiting: _Waiting, written: Written) -> None:
+        self._waiting.pop(written.request_id, None)
+        for caller in waiting.callers:
+            self._context.answer(caller, written)
+        if not self._waiting:
+            self._context.disarm("callers")
+
+    def tick(self) -> None:
+        """Give up on those that waited too long, repeat what was handed on a while ago."""
+        now = self._context.now
+        for waiting in list(self._waiting.values()):
+            if now >= waiting.deadline:
+                self._end(waiting, self._without_writer(waiting))
+            elif now - waiting.sent_at >= REPEAT_MS:
+                self._route(waiting)
+        if self._waiting:
+            self._context.arm("callers", REPEAT_MS)
+
+    def forget(self, caller: Caller) -> None:
+        """A program has hung up. Its write goes on; nobody waits for the answer."""
+        for waiting in self._waiting.values():
+            waiting.callers.pop(caller, None)
+
+
+def _from(write: Write, node: str) -> Write:
+    if write.origin:
+        return write
+    return Write(**{**{name: getattr(write, name) for name in write.__struct_fields__}, "origin": node})
+
+
+def verdict(context: Context, node: str, written: Written, here: Callable[[Written], None]) -> None:
+    """Bring the writer's verdict to the cib of the node where the write was asked."""
+    if node == context.node:
+        here(written)
+    else:
+        context.tell(node, Forwarded(written=written))

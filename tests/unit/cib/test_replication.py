@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Replication step by step: becoming the writer, writing, losing workers and nodes, splitting and merging."""
+
+from __future__ import annotations
+
+from ha.cib.core.writer import Phase
+from ha.cib.model.refusal import Rc
+from ha.cib.msg import Changed, Query, Version, Write
+from ha.machine import Local, Received
+from tests.unit.cib.world import CLIENT, World
+
+
+def three(quorate: bool | None = None) -> World:
+    world = World("n1", "n2", "n3")
+    world.settle()
+    world.view("n1", "n2", "n3", quorate=quorate)
+    world.settle()
+    return world
+
+
+def test_a_first_start_shows_an_empty_cib_and_then_leads() -> None:
+    world = World("n1", "n2", "n3")
+    world.settle()
+    assert world.digests() == {(Version(0, 0, 0), world.nodes["n1"].core.digest)}  # type: ignore[union-attr]
+    view = world.view("n1", "n2", "n3")
+    world.settle()
+    assert [leading.view for leading in world.leading("n1")] == [view]
+    assert world.leading("n1")[0].version == Version(0, 1, 0)
+    assert len(world.digests()) == 1
+
+
+def test_a_write_is_on_every_node_before_it_is_acknowledged() -> None:
+    world = three()
+    request = world.option("n1", "stonith-enabled", "false")
+    while world.nodes["n1"].written(request) is None:
+        world.happen(world.choices()[0])
+        held = [node.disk.synced for node in world.nodes.values()]
+    assert all(any(b"stonith-enabled" in record for record in n.disk.records) for n in world.nodes.values()), held
+    world.settle()
+    assert len(world.digests()) == 1
+    assert world.nodes["n1"].written(request).version == Version(0, 2, 0)  # type: ignore[union-attr]
+
+
+def test_a_write_asked_of_a_member_goes_to_the_writer_and_back() -> None:
+    world = three()
+    request = world.option("n3", "stonith-enabled", "false")
+    world.settle()
+    written = world.nodes["n3"].written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+    core = world.nodes["n3"].core
+    assert core is not None
+    assert core.version == written.version
+
+
+def test_status_raises_num_updates_and_configuration_the_epoch() -> None:
+    world = three()
+    world.node_state("n2", "online")
+    world.settle()
+    assert {version for version, _ in world.digests()} == {Version(0, 1, 1)}
+    world.option("n2", "a", "b")
+    world.settle()
+    assert {version for version, _ in world.digests()} == {Version(0, 2, 0)}
+
+
+def test_a_refusal_says_why() -> None:
+    world = three()
+    request = world.write("n2", Write(
+        request_id="", operation="create", scope="resources", xml="<resources>\n<primitive id='x'/>\n</resources>"
+    ))  # fmt: skip
+    world.settle()
+    written = world.nodes["n2"].written(request)
+    assert written is not None
+    assert (written.outcome, written.rc) == ("refused", Rc.CONFIG)
+    assert written.reason == "line 2, <primitive id=\"x\">: lacks 'class' and 'type', or 'template'"
+    assert len(world.digests()) == 1
+
+
+def test_a_repeated_request_is_answered_not_done_again() -> None:
+    world = three()
+    write = Write(request_id="same", operation="bump")
+    world.write("n2", write)
+    world.settle()
+    first = world.nodes["n2"].written("same")
+    world.view("n2", "n3", writer="n3")
+    world.settle()
+    world.write("n2", write)
+    world.settle()
+    second = world.nodes["n2"].written("same")
+    assert first is not None
+    assert second is not None
+    assert second.version == first.version
+    assert {version for version, _ in world.digests("n2", "n3")} == {Version(0, 3, 0)}
+
+
+def test_without_quorum_only_the_cluster_itself_writes_and_only_status() -> None:
+    world = three()
+    world.view("n3")
+    world.settle()
+    configuration = world.option("n3", "a", "b")
+    by_hand = world.node_state("n3", "offline", caller=CLIENT)
+    own = world.node_state("n3", "online")
+    world.settle()
+    node = world.nodes["n3"]
+    for refused in (configuration, by_hand):
+        written = node.written(refused)
+        assert written is not None
+        assert (written.outcome, written.rc) == ("refused", Rc.QUORUM)
+    written = node.written(own)
+    assert written is not None
+    assert written.outcome == "committed"
+
+
+def test_partitions_without_quorum_never_have_the_same_version() -> None:
+    world = three()
+    for name in ("n1", "n2", "n3"):
+        world.view(name)
+        world.settle()
+        world.node_state(name, "online")
+        world.settle()
+    assert len({version for version, _ in world.digests()}) == 3  # World.saw checks their bytes
+
+
+def test_a_merge_takes_the_quorate_cib_and_keeps_what_it_drops() -> None:
+    world = three()
+    world.option("n1", "kept", "yes")
+    world.settle()
+    world.view("n1")
+    world.view("n2", "n3")
+    world.settle()
+    world.option("n2", "later", "yes")
+    world.node_state("n1", "alone")
+    world.settle()
+    world.view("n1", "n2", "n3")
+    world.settle()
+    assert len(world.digests()) == 1
+    assert b"later" in world.nodes["n1"].disk.shown
+    assert b"alone" not in world.nodes["n1"].disk.shown
+    assert len(world.nodes["n1"].disk.dropped) == 1
+
+
+def test_no_writer_no_write() -> None:
+    world = World("n1", "n2", "n3")
+    world.settle()
+    request = world.option("n1", "a", "b")
+    written = world.nodes["n1"].written(request)
+    assert written is not None
+    assert (written.outcome, written.rc) == ("refused", Rc.QUORUM)
+
+
+def test_a_write_waits_for_the_election_of_a_quorate_view() -> None:
+    world = three()
+    world.view("n2", "n3", writer="n3")
+    request = world.option("n2", "a", "b")
+    world.settle()
+    written = world.nodes["n2"].written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+
+
+def test_the_fate_of_a_write_is_unknown_when_the_writer_stays_away() -> None:
+    world = three()
+    world.nodes["n1"].kill()
+    request = world.option("n2", "a", "b")
+    world.settle(seconds=60)
+    written = world.nodes["n2"].written(request)
+    assert written is not None
+    assert written.outcome == "unknown"
+
+
+def test_a_member_restarted_between_two_writes_catches_up() -> None:
+    world = three()
+    world.option("n1", "a", "1")
+    world.settle()
+    world.nodes["n2"].kill()
+    request = world.option("n1", "b", "2")
+    world.settle()
+    assert world.nodes["n1"].written(request) is None
+    world.restart("n2")
+    world.settle()
+    assert world.nodes["n1"].written(request) is not None
+    assert len(world.digests()) == 1
+
+
+def test_a_restarted_writer_takes_up_where_it_was() -> None:
+    world = three()
+    request = world.option("n2", "a", "1")
+    while not world.nodes["n2"].disk.records or b'"a"' not in world.nodes["n2"].disk.records[-1]:
+        world.happen(world.choices()[-1])
+    world.restart("n1")
+    world.settle()
+    written = world.nodes["n2"].written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+    assert b'name="a"' in world.nodes["n3"].disk.shown
+    assert len(world.digests()) == 1
+    assert world.nodes["n1"].core.phase is Phase.LEADING  # type: ignore[union-attr]
+
+
+def test_a_power_cut_of_all_loses_no_acknowledged_configuration() -> None:
+    world = three()
+    request = world.option("n2", "a", "1")
+    world.settle()
+    assert world.nodes["n2"].written(request) is not None
+    world.views.clear()
+    for name in world.nodes:
+        world.restart(name, power=True)
+    world.settle()
+    world.view("n3", "n2")
+    world.settle()
+    assert b'name="a"' in world.nodes["n3"].disk.shown
+
+
+def test_messages_of_an_older_view_are_refused() -> None:
+    world = three()
+    world.view("n2", "n3")
+    world.settle()
+    before = world.digests("n2", "n3")
+    late = world.option("n1", "a", "old")  # n1 has not heard of the new view yet
+    world.views["n1"] = world.views["n2"]  # its messages arrive all the same
+    world.settle()
+    assert world.nodes["n1"].written(late) is None
+    assert world.digests("n2", "n3") == before
+
+
+def test_a_crmd_that_asks_again_is_told_again() -> None:
+    world = three()
+    world.introduce("n1")
+    assert len(world.leading("n1")) == 2
+    world.introduce("n2")
+    world.settle()
+    assert len(world.digests()) == 1
+
+
+def test_another_writer_in_the_same_view() -> None:
+    world = three()
+    view, _ = world.views["n1"]
+    for name in world.nodes:
+        world.views[name] = (view, "n2")
+        world.introduce(name)
+    world.settle()
+    request = world.option("n1", "a", "b")
+    world.settle()
+    assert len(world.leading("n2")) == 1
+    written = world.nodes["n1"].written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+    assert len(world.digests()) == 1
+
+
+def test_a_write_of_another_view_is_void() -> None:
+    world = three()
+    old = world.views["n1"][0].id
+    world.view("n1", "n2", "n3")
+    world.settle()
+    request = world.option("n1", "a", "b", view=old)
+    world.settle()
+    written = world.nodes["n1"].written(request)
+    assert written is not None
+    assert (written.outcome, written.rc) == ("refused", Rc.QUORUM)
+
+
+def test_subscribers_can_follow_by_diffs() -> None:
+    world = three()
+    node = world.nodes["n2"]
+    world.option("n1", "a", "b")
+    world.node_state("n1", "online")
+    world.settle()
+    changes = [message for message in node.to_crmd if isinstance(message, Changed)]
+    assert [change.generation for change in changes] == list(range(1, len(changes) + 1))
+    assert changes[0].whole
+    assert all(change.diff for change in changes[1:])
+    assert changes[-1].sections == ("status", "cib")
+
+
+def test_a_query_finds_elements_and_says_when_there_are_none() -> None:
+    world = three()
+    node = world.nodes["n2"]
+    node.receive(CLIENT, Query(request_id="q1", scope="nodes"))
+    node.receive(CLIENT, Query(request_id="q2", xpath="//primitive"))
+    node.receive(CLIENT, Query(request_id="q3", xpath="//nodes | //resources"))
+    answers = {message.request_id: message for message in node.replies}  # type: ignore[attr-defined]
+    assert answers["q1"].xml == "<nodes/>"
+    assert answers["q2"].rc == Rc.NO_SUCH
+    assert answers["q3"].xml == "<xpath-query><nodes/><resources/></xpath-query>"
+
+
+def test_a_message_that_is_not_for_the_cib_is_noted_and_ignored() -> None:
+    world = three()
+    world.nodes["n1"].step(Received(Local("attrd"), world.leading("n1")[0]))
+    assert any("not for the cib" in note for note in world.nodes["n1"].notes)
