@@ -118,4 +118,4 @@ def shipped(name: str) -> Path:
     beside_package = Path(__file__).resolve().parent.parent / name
     if beside_package.is_dir():
         return beside_package
-    return Path(sys.prefix) / "share" / "ha" / name
+    return Path(sys.prefix) / "share" / "heartbeat" / name

@@ -233,13 +233,14 @@ class Loop:
         return 0
 
     def _open(self) -> None:
-        self._beater.beat(self.now(), 0, 0)
         self.watch(self._wake_read, self._woken)
         persisted = durable.load(self.root.state(self.worker))
         for adapter in self._adapters:
             adapter.open(self)
         self._events.appendleft(Started(self.incarnation, int.from_bytes(os.urandom(7)), persisted))
         self._board.open()
+        # The first beat says that the worker is ready: its sockets stand.
+        self._beater.beat(self.now(), 0, 0)
 
     def _turn(self) -> None:
         self._check_wall()
