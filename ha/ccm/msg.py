@@ -97,9 +97,9 @@ EVIDENCE_LIMIT = 400
 class Report(msgspec.Struct, frozen=True):
     """What one node says of itself. `starts` and `serial` order its reports; others pass them on unchanged.
 
-    `hears` names the nodes (itself included) that it hears. `view` is the view it holds, `quorate` and `born_on` are
-    that view's quorum and its own age there. It has promised not to agree to an instance up to `promised` any more;
-    `promise` is the agreed proposal that may yet become its view.
+    `hears` names the nodes (itself included) that it hears, `missed` says of others on what ground not. `view` is the
+    view it holds, `quorate` and `born_on` are that view's quorum and its own age there. It has promised not to agree
+    to an instance up to `promised` any more; `promise` is the agreed proposal that may yet become its view.
     """
 
     node: str
@@ -114,6 +114,7 @@ class Report(msgspec.Struct, frozen=True):
     born_on: int = 0
     promised: int = 0
     promise: ViewId | None = None
+    missed: dict[str, str] = {}
 
 
 class Ended(msgspec.Struct, frozen=True):

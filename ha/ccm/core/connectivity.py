@@ -180,14 +180,26 @@ class Connectivity:
             and any(author not in reports[listener].hears for listener in listeners if listener != author)
         )
 
+    def missed(self) -> dict[str, str]:
+        """Per node that we should hear and do not: on what ground."""
+        return {
+            node: peer.silent or peer.evidence or str(peer.state)
+            for node, peer in self.peers.items()
+            if not self.hears(node) and peer.state in SETTLED
+        }
+
     def why_lost(self, node: str, group: Iterable[str]) -> str:
-        """Why the node is not in `group`, in words."""
-        peer = self.peers[node]
-        if not self.hears(node):
-            ground = peer.silent or peer.evidence or ("left" if peer.state == "left" else "not heard")
-            return f"{self.node}: {ground}"[:EVIDENCE_LIMIT]
-        deaf = [member for member in group if member in self.peers and not self.connected(member, node)]
-        return f"no two-way link with {', '.join(deaf)}"[:EVIDENCE_LIMIT] if deaf else f"{self.node}: started anew"
+        """Why the node is not in `group`: who of it misses the node, and on what ground."""
+        reports = self.reports()
+        grounds = [
+            f"{member}: {reports[member].missed.get(node, 'not heard')}"
+            for member in group
+            if member in reports and node not in reports[member].hears
+        ]
+        deaf = [member for member in group if node in reports and member not in reports[node].hears]
+        if deaf:
+            grounds.append(f"it does not hear {', '.join(deaf)}")
+        return "; ".join(grounds)[:EVIDENCE_LIMIT] or "started anew"
 
     def expected(self) -> dict[str, Report]:
         """The reports, brought up to the view we hold."""

@@ -323,7 +323,9 @@ class Ccm:
             self._end(ended)
 
     def _end(self, ended: Ended) -> None:
-        if self.links.ended.get(ended.node) != ended:
+        known = self.links.ended.get(ended.node)
+        if known is None or known.life != ended.life:
+            # A life ends once: nodes that know different causes must not go on correcting each other.
             self.links.end(ended)
             how = "has left" if ended.how == "left" else "is down: fencing confirmed"
             self._note("notice", f"node {ended.node} {how}")
@@ -596,6 +598,7 @@ class Ccm:
             born_on=ages.get(self.node, 0),
             promised=state.promised,
             promise=None if state.promise is None else state.promise.id,
+            missed=self.links.missed(),
         )
         if report != old:
             self.links.take_own(msgspec.structs.replace(report, serial=report.serial + 1))

@@ -42,6 +42,8 @@ KEEPALIVE_MS = 25
 DEADTIME_MS = 150
 INITDEAD_MS = 1_000
 RESPAWN_MS = 20
+MESSAGES_LIMIT = 20_000
+"""More in one run is a storm: nodes that keep correcting each other."""
 
 HEARTBEAT = Local("heartbeat")
 CRMD = Local("crmd")
@@ -96,6 +98,7 @@ class World:
         self.lives: dict[str, tuple[str, int]] = {}
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._serial = 0
+        self.messages = 0
         self._queues: dict[tuple[str, str], list[tuple[int, object]]] = {}
         self._arrival: dict[tuple[str, str], int] = {}
 
@@ -408,6 +411,9 @@ class World:
         if not self.nodes[sender].joined or not self.nodes[receiver].joined:
             return
         body = codec.encode(message)
+        self.messages += 1
+        if self.messages > MESSAGES_LIMIT:
+            self.fail(f"more than {MESSAGES_LIMIT} messages")
         queue = self._queues.setdefault((sender, receiver), [])
         arrival = max(self.now + self._delay(), self._arrival.get((sender, receiver), 0))
         self._arrival[sender, receiver] = arrival
