@@ -50,7 +50,7 @@ def _history(cluster: Cluster, node: Node, entry: Element) -> ResourceHistory:
     shown = (operation for operation in entry.iterchildren("lrm_rsc_op") if worth_showing(operation))
     resource = cluster.find(entry.get("id"))
     return ResourceHistory(
-        id=str(entry.get("id")),
+        id=resource.printable_id if resource is not None else str(entry.get("id")),
         resource=resource,
         operations=tuple(sorted(shown, key=lambda operation: int(operation.get("call-id") or 0))),
         fail_count=fail_count(node, resource)[0] if resource is not None else 0,

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lxml.etree import _Element as Element
+
 from ha.cli.cluster_view import RC_WORDS, disabled, is_shown, moment, primitives
 from ha.cli.crm_mon.history import histories, shown_count, task_of
 from ha.cli.status_text import node_lines, resource_lines
@@ -138,16 +140,22 @@ def _operations(cluster: Cluster, timing: bool) -> Iterator[str]:
         for history in found:
             yield f"    * {_threshold(history.id, history.migration_threshold, history.fail_count)}:"
             for operation in history.operations:
-                words = []
-                if (operation.get("interval") or "0") != "0":
-                    words.append(f'interval="{operation.get("interval")}ms"')
-                if timing:
-                    words.append(f'last-rc-change="{moment(operation.get("last-rc-change"))}"')
-                    words += [f'{name}="{operation.get(name)}ms"' for name in ("exec-time", "queue-time")]
-                    rc = int(operation.get("rc-code") or 0)
-                    words.append(f"rc={rc} ({RC_WORDS.get(rc, 'unknown')})")
+                words = _operation_words(operation, timing)
                 line = f"      * ({operation.get('call-id')}) {task_of(operation)}"
                 yield f"{line}: {' '.join(words)}" if words else line
+
+
+def _operation_words(operation: Element, timing: bool) -> list[str]:
+    words = []
+    if (operation.get("interval") or "0") != "0":
+        words.append(f'interval="{operation.get("interval")}ms"')
+    if timing:
+        if operation.get("last-rc-change"):
+            words.append(f'last-rc-change="{moment(operation.get("last-rc-change"))}"')
+        words += [f'{name}="{operation.get(name)}ms"' for name in ("exec-time", "queue-time") if operation.get(name)]
+        rc = int(operation.get("rc-code") or 0)
+        words.append(f"rc={rc} ({RC_WORDS.get(rc, 'unknown')})")
+    return words
 
 
 def _threshold(name: str, threshold: int, count: int) -> str:
