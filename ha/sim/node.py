@@ -68,6 +68,7 @@ class Node:
         self.agents.power_lost()
         for process in list(self.processes.values()):
             self.kill(process)
+        self.disk.power_lost()
         self.memory.clear()
         self.world.powered_off(self)
 

@@ -7,9 +7,11 @@ it and with one another. The first broken promise ends the run.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from ha.ccm.msg import MembershipEvent, View, ViewId
+from ha.cib.model.store import PublishCib
 from ha.cib.msg import Changed, Lead, Version
 from ha.heartbeat.msg import Deliver
 from ha.ipc import codec
@@ -95,14 +97,23 @@ class AgreedViews(Watcher):
 
 
 class EqualCibs(Watcher):
-    """P3: two CIBs of equal version are byte-equal, by what every cib tells its subscribers."""
+    """P3: two CIBs of equal version are byte-equal: what every cib publishes, and the digests it tells."""
 
     def __init__(self) -> None:
         self.digests: dict[Version, tuple[str, str]] = {}
+        self.bytes: dict[Version, tuple[str, bytes]] = {}
 
     def carrying_out(self, process: Process, effect: Effect) -> None:
         if isinstance(effect, Send) and isinstance(effect.message, Changed) and process.name == "cib":
             self._published(process.node.name, effect.message)
+        elif isinstance(effect, Execute) and isinstance(effect.request, PublishCib):
+            self._shown(process.node.name, effect.request)
+
+    def _shown(self, node: str, request: PublishCib) -> None:
+        data = hashlib.sha256(b"".join(request.parts)).digest()
+        first, known = self.bytes.setdefault(request.version, (node, data))
+        if known != data:
+            raise Violation("P3", f"CIB {request.version} has other bytes on {node} than on {first}")
 
     def _published(self, node: str, changed: Changed) -> None:
         first, digest = self.digests.setdefault(changed.version, (node, changed.digest))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import ha.ccm.core
+import ha.cib.core
 import ha.crm.core
 import ha.lrm.core
 import ha.pe.core
@@ -15,7 +16,7 @@ from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
 from ha.machine import Effect, Event, Instant, Machine
 from ha.recording import Header, RecordingError
-from ha.sim.adapters import lrm, pe, stonith
+from ha.sim.adapters import cib, lrm, pe, stonith
 from ha.sim.promises import all_promises
 from ha.sim.swarm import Plan
 from ha.sim.world import Setup, Stack, WorkerKind, World, Wrap
@@ -54,6 +55,10 @@ def _ccm(setup: Setup) -> Machine:
         node=setup.node, nodes=setup.nodes, keepalive_ms=times.keepalive_ms, deadtime_ms=times.deadtime_ms,
         initdead_ms=times.initdead_ms,
     )  # fmt: skip
+
+
+def _cib(setup: Setup) -> Machine:
+    return ha.cib.core.build(node=setup.node)
 
 
 def _lrmd(setup: Setup) -> Machine:
@@ -99,13 +104,14 @@ def production(options: dict[str, str]) -> Stack:
     if options.get("layers") == "ground":
         return Stack((*ground, WorkerKind("attrd", lambda setup: Listener())))
     above = (
+        WorkerKind("cib", _cib),
         WorkerKind("stonithd", _stonithd),
         WorkerKind("lrmd", _lrmd),
         WorkerKind("crmd", _crmd),
         WorkerKind("pengine", _pengine, on_demand=True),
         WorkerKind("tengine", _tengine, on_demand=True),
     )
-    return Stack((*ground, *above), {**lrm.SERVICES, **stonith.SERVICES, **pe.SERVICES})
+    return Stack((*ground, *above), {**cib.SERVICES, **lrm.SERVICES, **stonith.SERVICES, **pe.SERVICES})
 
 
 def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap | None = None) -> World:
@@ -115,7 +121,19 @@ def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap 
 
 
 def swarm_configuration(plan: Plan) -> list[str]:
-    return []
+    """A single resource, a group, and what orders and keeps apart others."""
+    fencing = ["primitive fence stonith:fence_switch op monitor interval=60s"] if plan.fencing else []
+    return [
+        f"property stonith-enabled={'true' if plan.fencing else 'false'}",
+        *fencing,
+        "primitive web ocf:heartbeat:Dummy op monitor interval=10s",
+        "primitive ip ocf:heartbeat:Dummy op monitor interval=5s",
+        "primitive fs ocf:heartbeat:Dummy op monitor interval=20s",
+        "primitive db ocf:heartbeat:Dummy meta migration-threshold=3",
+        "group site ip fs",
+        "colocation apart -inf: db web",
+        "order after site web",
+    ]
 
 
 def build_recorded(header: Header) -> Machine:
