@@ -8,6 +8,7 @@ from lxml.etree import _Element as Element
 
 from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, moment, primitives
 from ha.cli.crm_mon.history import ResourceHistory, histories, shown_count, task_of
+from ha.cli.status_text import displayed_role
 from ha.cli.xml_result import yes_no
 from ha.pe.core.resources import target_role
 from ha.pe.model.cluster import Cluster
@@ -46,7 +47,7 @@ def report(parent: Element, cluster: Cluster, *, inactive: bool = True) -> None:
 def _summary(parent: Element, cluster: Cluster) -> None:
     root = cluster.document.root
     summary = etree.SubElement(parent, "summary")
-    etree.SubElement(summary, "stack", {"type": cluster.options.get("cluster-infrastructure", "heartbeat")})
+    etree.SubElement(summary, "stack", {"type": cluster.options.get("cluster-infrastructure", "unknown")})
     dc = {"present": yes_no(cluster.dc is not None)}
     if cluster.dc is not None:
         dc |= {
@@ -199,7 +200,7 @@ def role_text(resource: Resource) -> str:
                "migrate_to": "Migrating", "migrate_from": "Migrating"}  # fmt: skip
     if resource.pending_action in pending:
         return pending[resource.pending_action or ""]
-    return resource.orig_role.text
+    return displayed_role(resource).text
 
 
 def _primitive(parent: Element, resource: Resource) -> None:
@@ -221,7 +222,7 @@ def _primitive(parent: Element, resource: Resource) -> None:
         attributes["locked_to"] = resource.lock_node.name
     element = etree.SubElement(parent, "resource", _with_target_role(resource, attributes))
     for node in resource.active:
-        cached = yes_no(not node.online)
+        cached = yes_no(node.online)
         etree.SubElement(element, "node", {"name": node.name, "id": node.id, "cached": cached})
 
 
