@@ -38,6 +38,19 @@ def test_killed_after_any_effect(victim: str, constraints: str) -> None:
         assert all(node.jobs == {} for node in world.nodes.values()), f"killed after effect {kill_at}"
 
 
+def test_an_adopted_fence_that_fails_is_told_and_left_to_the_others() -> None:
+    world = World(POWER, behave=lambda node, request: FAILS if node == "n1" else OK)
+    world.lose("n3")
+    node = world.nodes["n1"]
+    node.fences("n3")
+    node.start()
+    node.fences("n3")
+    world.advance(10_000)
+    assert world.called() == ["n1: power reboot n3", "n2: power reboot n3"]
+    assert all(call.request.agent == "fence_test" for call in world.calls)
+    assert node.fenced()[0].executor == "n2"
+
+
 def test_garbage_in_the_spool_is_reported() -> None:
     world = World(POWER)
     node = world.nodes["n1"]
