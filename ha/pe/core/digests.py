@@ -81,6 +81,11 @@ def _parameters_only(attributes: dict[str, str], keep_timeout: bool) -> dict[str
     return kept
 
 
+def operation_parameters_of(attributes: dict[str, str]) -> dict[str, str]:
+    """What of an action's attributes counts: its parameters, and the timeout if it recurs."""
+    return _parameters_only(attributes, (integer(attributes.get("CRM_meta_interval")) or 0) != 0)
+
+
 def is_fence_parameter(name: str) -> bool:
     """Whether the cluster, not the fence agent, heeds a parameter of a fence device."""
     if name in _FENCE_PARAMETERS:
@@ -108,8 +113,7 @@ def calculate(
     for name, value in operation_meta(resource, node, task, interval, config).items():
         if "#" not in name and ":" not in name:
             attributes.setdefault(meta_name(name), value)
-    recurs = (integer(attributes.get("CRM_meta_interval")) or 0) != 0
-    everything = _parameters_only(attributes, recurs)
+    everything = operation_parameters_of(attributes)
     result = Digests(Match.RESTART if interval == 0 and own else Match.SAME, digest(everything))
     if with_secure:
         result.secure = digest(_without_private(resource, everything, plain, operation))

@@ -221,6 +221,10 @@ class Resource(ABC):
         """Whether the flag is set on this resource or anything in it."""
         return bool(getattr(self, flag)) or any(child.any_within(flag) for child in self.children)
 
+    def all_within(self, flag: str) -> bool:
+        """Whether the flag is set on this resource and everything in it."""
+        return bool(getattr(self, flag)) and all(child.all_within(flag) for child in self.children)
+
     def resource_in_container(self) -> Resource | None:
         """Of a bundle's container: the instance that runs inside."""
         return None

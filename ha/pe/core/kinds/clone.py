@@ -73,6 +73,11 @@ class Clone(Resource):
 
     definition: Element
 
+    @property
+    def child_id(self) -> str:
+        """The id of what is cloned."""
+        return self.definition.get("id") or ""
+
     # State -----------------------------------------------------------------------------------------------------
 
     def is_active(self, all_members: bool) -> bool:
