@@ -42,7 +42,7 @@ modules = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
 
 @given(
     st.one_of(
-        st.builds(Hello, session=numbers, attached=numbers),
+        st.builds(Hello, session=numbers, attached=numbers, over=numbers),
         st.builds(
             Chunk, session=numbers, attached=numbers, number=st.integers(5, 2**40), order=st.integers(1, 5),
             acknowledged=numbers, kind=st.just("message"), from_module=modules, to_module=modules,

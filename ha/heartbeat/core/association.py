@@ -11,7 +11,8 @@ which session of the other it is attached to. Rules:
    its queue is dropped.
 3. Data and acknowledgements count only when both ends are attached to each other's present session. A packet that
    says otherwise is answered by a hello.
-4. Each session begins with the news which modules are signed on. So a module learns of every break: its counterpart
+4. An end whose session is over for the peer, though nothing was ever exchanged in it, gives it a new number.
+5. Each session begins with the news which modules are signed on. So a module learns of every break: its counterpart
    signs on anew.
 
 Together: whatever is handed over was sent in the peer's present session, in its module's order, each message once.
@@ -98,6 +99,9 @@ class Association:
     def receive(self, packet: StreamPacket, now: Instant, up_modules: list[str]) -> list[Began | Frame]:
         """What the packet brings, in order. Raises incoming.Violation."""
         arrivals: list[Began | Frame] = []
+        if isinstance(packet, Hello) and not self.established and packet.over >= self.session:
+            self.session = packet.over + 1
+            self.hello_at = now
         if not self._attach(packet, now, up_modules, arrivals):
             return arrivals
         if packet.attached != self.session:
@@ -140,7 +144,7 @@ class Association:
         packets: list[Outbound] = []
         if self.hello_at is not None and now >= self.hello_at:
             self.last_hello_at = now
-            packets.append(Outbound(Hello(self.session, self.attached)))
+            packets.append(Outbound(Hello(self.session, self.attached, self.over)))
             self.hello_at = None if self.established else now + self.hello_wait_ms
             self.hello_wait_ms = min(self.hello_wait_ms * 2, MAX_HELLO_MS)
         if not self.attached:

@@ -39,8 +39,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """`over`: the receiver's sessions up to this one are over for the sender."""
+
     session: int
     attached: int
+    over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def to_fields(packet: StreamPacket) -> list[tuple[str, Value]]:
     """The packet's own fields; the sender's common ones are added to them."""
     session: list[tuple[str, Value]] = [("ss", f"{packet.session:x}"), ("ps", f"{packet.attached:x}")]
     if isinstance(packet, Hello):
-        return [("t", HELLO), *session]
+        return [("t", HELLO), *session, ("over", f"{packet.over:x}")]
     if isinstance(packet, Ack):
         ranges = " ".join(f"{first:x}-{last:x}" for first, last in packet.missing)
         return [
@@ -114,7 +117,7 @@ def from_fields(fields: Fields) -> StreamPacket:
     kind = fields.text("t")
     session, attached = _number(fields, "ss"), _number(fields, "ps")
     if kind == HELLO:
-        return Hello(session, attached)
+        return Hello(session, attached, _number(fields, "over"))
     acknowledged = _number(fields, "ackseq")
     if kind == ACK:
         seen = _number(fields, "seen")
