@@ -30,6 +30,11 @@ def moment(seconds: str | int | float | None) -> str:
     return time.ctime(int(seconds)) if seconds else ""
 
 
+def iso_moment(seconds: str | int | None) -> str:
+    """Unix seconds as 2026-11-23 19:00:00Z, the form of dates in failures."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(int(seconds))) if seconds else ""
+
+
 def primitives(resources: Iterable[Resource]) -> Iterator[Resource]:
     """Every primitive instance, in the order of the configuration."""
     for resource in resources:

@@ -58,8 +58,10 @@ def _history(cluster: Cluster, node: Node, entry: Element) -> ResourceHistory:
 
 
 def worth_showing(operation: Element) -> bool:
-    """A probe that found nothing is not."""
-    return not (is_probe(operation) and operation.get("rc-code") in ("7", "193"))
+    """A notification is not, nor a probe that found nothing."""
+    return operation.get("operation") != "notify" and not (
+        is_probe(operation) and operation.get("rc-code") in ("7", "193")
+    )
 
 
 def is_probe(operation: Element) -> bool:

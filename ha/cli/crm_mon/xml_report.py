@@ -6,11 +6,10 @@ from __future__ import annotations
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, moment, primitives
+from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, iso_moment, moment, primitives
 from ha.cli.crm_mon.history import ResourceHistory, histories, shown_count, task_of
 from ha.cli.status_text import displayed_role
 from ha.cli.xml_result import yes_no
-from ha.pe.core.resources import target_role
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.history import OK
 from ha.pe.model.node import Node
@@ -109,7 +108,7 @@ def _node(parent: Element, cluster: Cluster, node: Node) -> None:
         "pending": yes_no(node.pending),
         "unclean": yes_no(node.unclean),
         "health": "green",
-        "feature_set": node.attributes.get("#feature-set", "<3.15.1"),
+        **({} if node.is_remote_kind else {"feature_set": node.attributes.get("#feature-set", "<3.15.1")}),
         "shutdown": yes_no(node.shutdown),
         "expected_up": yes_no(node.expected_up),
         "is_dc": yes_no(node is cluster.dc),
@@ -122,13 +121,15 @@ def _node(parent: Element, cluster: Cluster, node: Node) -> None:
 
 
 def _node_attributes(parent: Element, cluster: Cluster) -> None:
-    listed = etree.SubElement(parent, "node_attributes")
+    listed = etree.Element("node_attributes")
     for node in cluster.nodes:
         shown = {k: v for k, v in sorted(node.attributes.items()) if is_shown(k)}
         if node.online and shown:
             element = etree.SubElement(listed, "node", {"name": node.name})
             for name, value in shown.items():
                 etree.SubElement(element, "attribute", {"name": name, "value": value})
+    if len(listed):
+        parent.append(listed)
 
 
 # Resources -----------------------------------------------------------------------------------------------------------
@@ -139,9 +140,9 @@ def _common(resource: Resource) -> dict[str, str]:
 
 
 def _with_target_role(resource: Resource, attributes: dict[str, str]) -> dict[str, str]:
-    role = target_role(resource)
+    role = resource.meta.get("target-role")
     if role is not None:
-        attributes["target_role"] = role.text
+        attributes["target_role"] = role
     return attributes
 
 
@@ -288,7 +289,7 @@ def _failures(parent: Element, cluster: Cluster) -> None:
         }
         if operation.get("last-rc-change"):
             attributes |= {
-                "last-rc-change": moment(operation.get("last-rc-change")),
+                "last-rc-change": iso_moment(operation.get("last-rc-change")),
                 "queued": str(operation.get("queue-time") or "0"),
                 "exec": str(operation.get("exec-time") or "0"),
                 "interval": str(operation.get("interval") or "0"),
