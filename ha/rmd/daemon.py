@@ -28,7 +28,7 @@ from ha.rmd.model import Settings, read_rmd_cf
 from ha.root import Root, RootError
 
 EXIT_FAILED = 1
-EXIT_USAGE = 64
+EXIT_NOT_RUNNING = 7
 EXIT_CONFIG = 78
 
 TAKEOVER_WAIT_MS = 5_000
@@ -43,8 +43,12 @@ def main_cli(arguments: Sequence[str] | None = None) -> int:
     try:
         root = Root.choose(options.root)
         os.environ["HA_ROOT"] = root.prefix
-        if options.stop or options.status:
-            return _stop(root) if options.stop else _status(root)
+        if options.stop:
+            return _stop(root)
+        if options.reload:
+            return _reload(root)
+        if options.status:
+            return _status(root)
         return _start(root, foreground=options.foreground, takeover=options.takeover)
     except (RootError, DirectoryError, AlreadyRunning) as error:
         print(f"rmd: {error}", file=sys.stderr)
@@ -66,6 +70,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--foreground", action="store_true", help="do not detach; log lines go to standard error too")
     parser.add_argument("--stop", action="store_true", help="stop the node in good order and wait for its end")
     parser.add_argument("--status", action="store_true", help="say whether rmd runs: exit status 0 or 3, as LSB has it")
+    parser.add_argument("--reload", action="store_true", help="read code and stanzas anew; resources run on")
     parser.add_argument("--takeover", metavar="REASON", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"rmd {ha.__version__}")
     return parser.parse_args(arguments)
@@ -205,7 +210,7 @@ def _with_package(inherited: str) -> list[str]:
     return entries if own in entries else [own, *entries]
 
 
-# Stop and status -----------------------------------------------------------------------------------------------------
+# Stop, reload and status ---------------------------------------------------------------------------------------------
 
 
 def _stop(root: Root) -> int:
@@ -219,6 +224,15 @@ def _stop(root: Root) -> int:
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.poll()
+    return 0
+
+
+def _reload(root: Root) -> int:
+    pid = pidfile.holder(root.run_dir / "rmd.pid")
+    if pid is None:
+        print("rmd: not running", file=sys.stderr)
+        return EXIT_NOT_RUNNING
+    os.kill(pid, signal.SIGHUP)
     return 0
 
 

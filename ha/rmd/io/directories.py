@@ -69,7 +69,7 @@ def stanzas(root: Root) -> Path:
     candidates = (
         root.supervisor_dir,
         Path(ha.__file__).resolve().parents[1] / "supervisor.d",
-        Path(sys.prefix) / "share" / "heartbeat" / "supervisor.d",
+        Path(sys.prefix) / "share" / "ha" / "supervisor.d",
     )
     for folder in candidates:
         if folder.is_dir():
