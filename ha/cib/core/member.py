@@ -168,12 +168,11 @@ class Member:
             self._commit(message.seq)
 
     def _commit(self, seq: int) -> None:
-        """Publish what every member has. Our place in the ballot must be known, or seq 0 might not be its base."""
+        """Publish what every member has, if we know our place in the ballot."""
         if self._seq < 0:
             return
-        pending = self._replica.pending
-        while pending and pending[0].seq <= seq:
-            self._readers.publish(pending.popleft())
+        for pending in self._replica.committed(seq):
+            self._readers.publish(pending)
 
     def writer_known(self) -> None:
         """The crmd named the writer. If we do not know where we stand in its ballot, ask it to tell us."""

@@ -49,10 +49,11 @@ class Readers:
         entry, snapshot = pending.entry, pending.snapshot
         if snapshot.digest == self._replica.published.digest and self._given:
             return
+        follows = entry is not None and entry.before == self._replica.published.digest
         self._replica.published = snapshot
         self._given += 1
-        diff = entry.diff if entry is not None else ""
-        sections = entry.sections if entry is not None else ALL_SECTIONS
+        diff = entry.diff if entry is not None and follows else ""
+        sections = entry.sections if entry is not None and follows else ALL_SECTIONS
         changed = Changed(
             generation=self._given,
             version=snapshot.version,

@@ -23,7 +23,11 @@ from ha.cib.msg import Ballot, Entry, Known, Version
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A version that is applied but not known to be committed. `seq` counts in the ballot in force; 0 is its base."""
+    """A version that is applied but not known to be committed. `seq` counts in the ballot in force; 0 is its base.
+
+    The base is never shown by itself: it may hold what no quorum confirmed, under a version that others may have given
+    to something else. The first entry on top of it has a version that is the ballot's own.
+    """
 
     seq: int
     entry: Entry | None
@@ -57,6 +61,7 @@ class Replica:
             self._reset(Document.from_bytes(loaded.xml))
         snapshots = [self.head]
         committed: Version | None = None
+        self.published = self.head
         for data in loaded.records:
             record = decode_record(data)
             if isinstance(record, Base):
@@ -70,6 +75,8 @@ class Replica:
 
     def _take_base(self, base: Base) -> None:
         self.state = base.state
+        if not base.committed:
+            self.published = Document.empty().snapshot()
         if base.promised is not None:
             self.promise(base.promised)
         for known in base.requests:
@@ -87,11 +94,11 @@ class Replica:
 
     def _split(self, snapshots: list[Snapshot], committed: Version | None, published: bytes) -> None:
         shown = Document.from_bytes(published).snapshot() if published else None
-        index = 0
-        for position, snapshot in enumerate(snapshots):
-            if shown is None and committed is not None and snapshot.version <= committed:
-                index = position
-        self.published = shown if shown is not None else snapshots[index]
+        for snapshot in snapshots:
+            if committed is not None and snapshot.version <= committed:
+                self.published = snapshot
+        if shown is not None:
+            self.published = shown
         self.pending.clear()
         if self.head.digest != self.published.digest:
             self.pending.append(Pending(0, None, self.head))
@@ -151,6 +158,13 @@ class Replica:
         self.pending.clear()
         self.pending.append(Pending(seq, None, self.head))
 
+    def committed(self, seq: int) -> list[Pending]:
+        """Take off what is pending up to `seq`; return what of it is to be shown."""
+        taken: list[Pending] = []
+        while self.pending and self.pending[0].seq <= seq:
+            taken.append(self.pending.popleft())
+        return [pending for pending in taken if pending.seq > 0]
+
     def renumber(self, seq: int) -> None:
         """The head stands at `seq` of the ballot in force (0: its base); what is pending is pending together."""
         if self.pending:
@@ -172,7 +186,11 @@ class Replica:
 
     def base(self, snapshot: Snapshot) -> Base:
         return Base(
-            digest=snapshot.digest, state=self.state, promised=self.promised, requests=self.known_requests()
+            digest=snapshot.digest,
+            committed=snapshot.digest == self.published.digest,
+            state=self.state,
+            promised=self.promised,
+            requests=self.known_requests(),
         )
 
     def configuration_digest(self) -> bytes:

@@ -292,11 +292,18 @@ class Writer:
         return True
 
     def _repeat(self, node: str, request_id: str) -> None:
-        """A repetition of what was carried out already: answered when that is committed."""
+        """A repetition of what was carried out already: answered when that is committed.
+
+        What an earlier ballot left in our head is committed when a quorate one confirms it. Without quorum nobody can
+        tell, so nobody does: the caller learns "unknown", or the answer when the cluster is whole again.
+        """
+        assert self._ballot is not None, "a leader has a ballot"
         version = self._replica.requests[request_id]
         waiting = [entry.seq for entry in self._log if entry.request_id == request_id and entry.seq > self._committed]
         if waiting:
             self._askers.setdefault(waiting[0], []).append(_Asker(node, request_id))
+        elif not self._context.quorate(self._ballot.view):
+            return
         elif self._committed >= 1:
             self._answer(node, Written(request_id=request_id, outcome="committed", version=version))
         else:
@@ -460,9 +467,8 @@ class Writer:
             return
         opened = self._committed < 1 <= everywhere
         self._committed = everywhere
-        pending = self._replica.pending
-        while pending and pending[0].seq <= everywhere:
-            self._readers.publish(pending.popleft())
+        for pending in self._replica.committed(everywhere):
+            self._readers.publish(pending)
         for node in self._peers:
             self._context.tell(node, Commit(ballot=self._ballot, seq=everywhere))
         if opened:

@@ -18,9 +18,11 @@ MAX_JOURNAL_BYTES = 4 * 1024 * 1024
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, tag="base"):
-    """The journal's first record: what belongs to the document of `digest` beside its text."""
+    """The journal's first record: what belongs to the document of `digest` beside its text. `committed` is whether
+    every member of the view had it."""
 
     digest: str
+    committed: bool = True
     state: Ballot | None = None
     promised: Ballot | None = None
     requests: tuple[Known, ...] = ()
