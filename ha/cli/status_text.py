@@ -206,14 +206,14 @@ def _flag_words(resource: Resource, node: Node | None, pending: bool) -> Iterato
 
 
 def failed_probe(resource: Resource, node_name: str | None) -> int | None:
-    """The exit code of a probe that says that the resource cannot run on a node at all."""
-    if node_name is None:
-        return None
+    """The exit code of a probe that says that the resource cannot run on a node (None: on some node) at all."""
+    wanted = None if node_name is None else node_name.lower()
     top = resource.top
     id = top.child_id if isinstance(top, Clone) else resource.id
     for failure in resource.cluster.failed:
         element = failure.element
-        if masks_probe_failure(element) and (element.get("on_node") or "").lower() == node_name.lower():
+        probed_on = element.get("on_node")
+        if probed_on is not None and wanted in (None, probed_on.lower()) and masks_probe_failure(element):
             parts = split_key(failure.key)
             if parts is not None and parts[0] == id:
                 return int(element.get("rc-code") or 0)

@@ -28,7 +28,7 @@ class EditedCib:
     def __init__(self, cib: bytes) -> None:
         self.root = etree.fromstring(cib, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
         self.status = _child(self.root, "status")
-        self._histories: dict[int, dict[str, Element]] = {}
+        self._histories: dict[str, dict[str, Element]] = {}
 
     def text(self) -> bytes:
         return etree.tostring(self.root)
@@ -73,7 +73,7 @@ class EditedCib:
         for tag in ("lrm", "transient_attributes"):
             for element in state.findall(tag):
                 state.remove(element)
-        self._histories.pop(id(state), None)
+        self._histories.pop(str(state.get("id")), None)
 
     def set_transient(self, state: Element, name: str, value: str) -> Element:
         attributes = _child(state, "transient_attributes", state.get("id"))
@@ -96,10 +96,11 @@ class EditedCib:
         self, state: Element, names: tuple[str, ...], agent: dict[str, str | None], known: Callable[[str], bool]
     ) -> Element:
         """The history of a resource on a node: under the first of `names` that has one, else a new one."""
-        entries = self._histories.get(id(state))
+        node_id = str(state.get("id"))
+        entries = self._histories.get(node_id)
         if entries is None:
             entries = {str(e.get("id")): e for e in state.iterfind("lrm/lrm_resources/lrm_resource")}
-            self._histories[id(state)] = entries
+            self._histories[node_id] = entries
         for name in names:
             if name in entries:
                 return entries[name]

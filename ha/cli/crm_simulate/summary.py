@@ -14,14 +14,19 @@ from ha.pe.model.roles import Role
 
 
 class TransitionSummary:
-    """Formats the lines. Columns grow with what was printed so far."""
+    """Formats the lines."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.name_width = 5
         self.detail_width = 5
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> list[str]:
+        """All lines, with columns as wide as the widest of them needs."""
+        list(self._lines())
+        return list(self._lines())
+
+    def _lines(self) -> Iterator[str]:
         for action in reversed(self.cluster.actions):
             if action.resource is None and not action.has(OPTIONAL):
                 yield from _node_line(action)
