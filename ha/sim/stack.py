@@ -129,7 +129,7 @@ def swarm_configuration(plan: Plan) -> list[str]:
         "primitive web ocf:heartbeat:Dummy op monitor interval=10s",
         "primitive ip ocf:heartbeat:Dummy op monitor interval=5s",
         "primitive fs ocf:heartbeat:Dummy op monitor interval=20s",
-        "primitive db ocf:heartbeat:Dummy meta migration-threshold=3",
+        "primitive db ocf:heartbeat:Dummy meta migration-threshold=3 op monitor interval=15s",
         "group site ip fs",
         "colocation apart -inf: db web",
         "order after site web",
