@@ -134,11 +134,11 @@ class Api:
             raise BadRequest("that is no name of a client")
         if not casual and PREFIX + name in self.context.modules.programs:
             raise BadRequest(f"{name} is signed on already")
-        session.name, session.casual = name or str(client.pid), casual
         if not casual:
             self.context.modules.programs[PREFIX + name] = None
             self.peers.submit_to_all(Frame("up", PREFIX + name))
             self.program_changed(self.context.node, PREFIX + name, up=True)
+        session.name, session.casual = name or str(client.pid), casual
         times = self.context.times
         answer: Pairs = [
             ("deadtime", f"{times.deadtime_ms:x}"),
