@@ -130,9 +130,9 @@ def connected(path: Path) -> Iterator[socket.socket]:
     raise ConnectionRefusedError(str(path))
 
 
-def giants(path: Path) -> None:
+def giants(path: Path, count: int) -> None:
     body = b"\0" * GIANT_BYTES
-    for _ in range(GIANTS):
+    for _ in range(count):
         with contextlib.suppress(OSError), connected(path) as out:
             out.sendall(len(body).to_bytes(4, "big") + body)
 
@@ -152,10 +152,9 @@ def resident_kb(pid: int) -> int:
     return 0
 
 
-def run(c: cluster.TestCluster, count: int, seed: int, tell: Callable[[str], None]) -> None:
+def run(c: cluster.TestCluster, count: int, seed: int, tell: Callable[[str], None], giants_each: int = GIANTS) -> None:
     """AssertionError as soon as a worker died or grew."""
     chance = random.Random(seed)
-    c.add_recorder("service")
     c.settle()
     events = c.events()
     before = {node: c.workers(node) for node in c.layout.nodes}
@@ -171,9 +170,9 @@ def run(c: cluster.TestCluster, count: int, seed: int, tell: Callable[[str], Non
         for source in messages().values():
             flood_unix(path, source, count, chance, greet=chance.random() < 0.5)
             judge(c, before, memory)
-        giants(path)
+        giants(path, giants_each)
         judge(c, before, memory)
-        tell(f"{path.name}: {count} of each of {len(messages())} kinds, {GIANTS} of {GIANT_BYTES} bytes")
+        tell(f"{path.name}: {count} of each of {len(messages())} kinds, {giants_each} of {GIANT_BYTES} bytes")
     c.settle()
     assert c.events() == events, "the service noticed"
     grown = {(node, worker): resident_kb(pid) - memory[pid] for node in before for worker, pid in before[node].items()}
@@ -195,6 +194,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}, pid {os.getpid()}")
     with cluster.running(3) as c:
+        c.add_recorder("service")
         run(c, options.count, options.seed, lambda text: print(text, flush=True))
     return 0
 

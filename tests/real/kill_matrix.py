@@ -9,18 +9,19 @@ Judged by the agent's own append-only log, not by our status. Prints a table of 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import statistics
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from ha.ipc.links import WORKERS
 from tests.real import cluster
 from tests.real.waiting import wait_for
 
 SERVICE = "service"
-BUSY = "busy"
 BACK_TIMEOUT_S = 20
 
 
@@ -36,16 +37,28 @@ def main() -> int:
     return 0
 
 
-def run(c: cluster.TestCluster, rounds: int, tell=lambda text: None) -> dict[tuple[str, str], list[float]]:  # type: ignore[no-untyped-def]
-    """(signal, worker) -> seconds until a new process had its place. AssertionError as soon as a promise breaks."""
-    c.add_recorder(SERVICE)
+def run(
+    c: cluster.TestCluster,
+    rounds: int,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    nodes: Sequence[str] = (),
+    service: str = "",
+) -> dict[tuple[str, str], list[float]]:
+    """(signal, worker) -> seconds until a new process had its place. AssertionError as soon as a promise breaks.
+
+    `service` is a recorder that is there already; a new one is made otherwise.
+    """
+    if not service:
+        service = SERVICE
+        c.add_recorder(service)
     c.settle()
-    home = c.where(SERVICE)
+    home = c.where(service)
     assert len(home) == 1, home
-    before = c.events()
+    before = [e for e in c.events() if e.resource == service]
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number in range(rounds):
-        for node in c.layout.nodes:
+        for node in nodes or c.layout.nodes:
             for worker in WORKERS:
                 for hit in (signal.SIGKILL, signal.SIGSTOP):
                     pid = c.pid_of(node, worker)
@@ -53,19 +66,17 @@ def run(c: cluster.TestCluster, rounds: int, tell=lambda text: None) -> dict[tup
                         continue  # pengine and tengine live on the DC alone
                     took = strike(c, node, worker, pid, hit)
                     figures[hit.name, worker].append(took)
-                    events = [e for e in c.events() if e.resource == SERVICE]
+                    events = [e for e in c.events() if e.resource == service]
                     assert events == before, f"{hit.name} of {worker} on {node}: {events[len(before) :]}"
-                    assert c.where(SERVICE) == home, f"{hit.name} of {worker} on {node}: runs on {c.where(SERVICE)}"
+                    assert c.where(service) == home, f"{hit.name} of {worker} on {node}: runs on {c.where(service)}"
             tell(f"round {number + 1}, {node}: the service did not notice")
     c.settle()
-    assert c.where(SERVICE) == home
+    assert c.where(service) == home
     return figures
 
 
 def strike(c: cluster.TestCluster, node: str, worker: str, pid: int, hit: signal.Signals) -> float:
     """Seconds until another process is the worker, and the cluster has settled since."""
-    import os
-
     began = time.monotonic()
     os.kill(pid, hit)
     dc_only = worker in ("pengine", "tengine")
