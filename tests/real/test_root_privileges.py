@@ -53,8 +53,10 @@ def exists(user: str) -> bool:
 
 
 def may_overlay(folder: Path) -> bool:
-    script = 'mount -t tmpfs t "$1" && mkdir "$1/u" "$1/w" && ' \
-             'mount -t overlay o -o "lowerdir=/etc,upperdir=$1/u,workdir=$1/w" /etc'
+    script = (
+        'mount -t tmpfs t "$1" && mkdir "$1/u" "$1/w" && '
+        'mount -t overlay o -o "lowerdir=/etc,upperdir=$1/u,workdir=$1/w" /etc'
+    )
     command = ["unshare", "-m", "sh", "-c", script, "sh", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
