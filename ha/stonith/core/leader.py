@@ -19,6 +19,7 @@ from typing import Literal
 
 from ha.ccm.msg import ViewId
 from ha.machine import Arm, Client, Disarm, Effect, Everyone, Instant, Local, Note, Remote, Reply, Send
+from ha.stonith.core.history import FenceLog
 from ha.stonith.core.plan import Plan, executors, make_plan
 from ha.stonith.core.registry import Registry
 from ha.stonith.msg import DeviceRan, FenceAction, Fenced, FenceEvent, FenceNode, FenceReport, RunDevice
@@ -34,6 +35,8 @@ MAX_REQUESTS = 1_000
 MAX_ANSWERS = 100
 """Answers kept for requests that are repeated."""
 MIN_TIMEOUT_MS = 1_000
+METADATA_PATIENCE_MS = 2_000
+"""How long a fence waits for meta-data still being read after a start; an agent may be slow to tell, or never do."""
 
 Asker = Local | Client
 RunHere = Callable[[RunDevice, Instant], list[Effect]]
@@ -51,6 +54,7 @@ class Request:
     askers: list[tuple[Asker, str]]
     deadline_ms: Instant
     target_was_member: bool
+    due_ms: Instant = 0  # when its delay is over
     state: Literal["held", "delayed", "trying", "over"] = "held"
     plan: Plan | None = None
     level: int = 0
@@ -66,9 +70,10 @@ class Request:
 
 
 class Leader:
-    def __init__(self, *, node: str, registry: Registry, run_here: RunHere) -> None:
+    def __init__(self, *, node: str, registry: Registry, log: FenceLog, run_here: RunHere) -> None:
         self._node = node
         self._registry = registry
+        self._log = log
         self._run_here = run_here
         self._requests: dict[str, Request] = {}
         self._answers: OrderedDict[str, Fenced] = OrderedDict()
@@ -109,6 +114,7 @@ class Leader:
             askers=[(asker, message.request_id)],
             deadline_ms=now + delay_ms + timeout_ms,
             target_was_member=message.target.lower() in self.members,
+            due_ms=now + delay_ms,
         )
         self._requests[request.key] = request
         effects: list[Effect] = [
@@ -145,6 +151,9 @@ class Leader:
         busy = any(r.target == request.target and r.state == "trying" for r in self._requests.values())
         if busy or not self._registry.known:
             return []
+        patience_ms = request.due_ms + METADATA_PATIENCE_MS
+        if self._registry.is_reading and now < patience_ms:
+            return [Arm(f"begin {key}", patience_ms)]
         request.state = "trying"
         request.plan = make_plan(self._registry, request.target, request.action)
         request.failures += [f"device {name} of the topology is not configured" for name in request.plan.missing]
@@ -288,7 +297,8 @@ class Leader:
             effects += self._tell(asker, request_id, told)
         if ok and all(asker != CRMD for asker, _ in request.askers):
             effects.append(Send(CRMD, told))
-        effects.append(Send(EVERY_STONITHD, FenceReport(fenced=told, event=self._event(request, told))))
+        event = self._event(request, told)
+        effects += [Send(EVERY_STONITHD, FenceReport(fenced=told, event=event)), *self._log.add(event)]
         return effects + self.begin_held(now)
 
     def _tell(self, asker: Asker, request_id: str, told: Fenced) -> list[Effect]:

@@ -95,7 +95,7 @@ class FenceManager:
         self._node = node
         self._registry = Registry()
         self._log = FenceLog()
-        self._leader = Leader(node=node, registry=self._registry, run_here=self._run_here)
+        self._leader = Leader(node=node, registry=self._registry, log=self._log, run_here=self._run_here)
         self._executor: Executor | None = None
         self._held: deque[Event] | None = deque()  # None once adoption is over
         self._outcomes: OrderedDict[str, DeviceRan] = OrderedDict()
@@ -249,8 +249,10 @@ class FenceManager:
         return FenceHistory(request_id=request_id, events=[*self._log.of(target), *pending])
 
     def _reported(self, message: FenceReport, node: str) -> list[Effect]:
-        """Our own report comes back too: the crmd here has heard already."""
-        told = [Send(CRMD, message.fenced)] if message.fenced.ok and node != self._node else []
+        """Another leader's. Our own comes back too: the crmd here has heard it, and it is in the history."""
+        if node == self._node:
+            return []
+        told = [Send(CRMD, message.fenced)] if message.fenced.ok else []
         return [*told, *self._log.add(message.event)]
 
     # Views -----------------------------------------------------------------------------------------------------------

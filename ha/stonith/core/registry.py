@@ -97,6 +97,10 @@ class Registry:
         self._traits[agent] = AgentTraits(frozenset(found.parameters), frozenset(found.actions), known=True)
         return []
 
+    @property
+    def is_reading(self) -> bool:
+        return bool(self._reading)
+
     def traits(self, agent: str) -> AgentTraits:
         return self._traits.get(agent, UNREADABLE)
 

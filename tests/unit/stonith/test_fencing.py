@@ -401,6 +401,19 @@ def test_a_level_with_an_unknown_device_is_no_level() -> None:
     assert world.called() == []
 
 
+def test_a_fence_waits_a_moment_for_metadata_but_not_for_ever() -> None:
+    world = World(POWER)
+    world.answers_metadata = False
+    world.configure(primitive("other", agent="fence_slow", pcmk_host_list="n3"))
+    node = world.nodes["n1"]
+    node.fences("n3")
+    world.advance(1_999)
+    assert world.called() == []
+    world.advance(1)
+    assert world.called() == ["n1: other reboot n3"]
+    assert world.calls[-1].request.options["port"] == "n3"
+
+
 # People --------------------------------------------------------------------------------------------------------------
 
 

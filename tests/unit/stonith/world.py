@@ -223,7 +223,8 @@ class Node:
                 jobs = tuple(AdoptedFenceJob(job=job, ticket=ticket) for job, (ticket, _) in sorted(self.jobs.items()))
                 self.events.append(Finished(operation, AdoptedFences(records=dict(self.records), jobs=jobs)))
             case ReadFenceMetadata():
-                self.events.append(Finished(operation, self.world.metadata))
+                if self.world.answers_metadata:
+                    self.events.append(Finished(operation, self.world.metadata))
             case _:
                 raise AssertionError(request)
 
@@ -256,6 +257,7 @@ class World:
         self.now = 1_000
         self.behave = behave
         self.metadata = METADATA
+        self.answers_metadata = True
         self.configuration = (
             "<configuration><nodes>"
             + "".join(f'<node id="{index}" uname="{name}"/>' for index, name in enumerate(names))
