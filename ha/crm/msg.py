@@ -165,13 +165,15 @@ class JoinAck(Message, frozen=True, kw_only=True):
 
 
 class JoinConfirm(Message, frozen=True, kw_only=True):
-    """A member's LRM history and the operations under way. Results that come later follow as Reports."""
+    """A member's LRM history and the operations under way. Results that come later follow as Reports, in order, the
+    first with a serial one above `reported`."""
 
     view: ViewId
     term: int
     incarnation: str
     results: list[OperationResult]
     running: list[RunOperation]
+    reported: int = 0
 
 
 class Leave(msgspec.Struct, frozen=True, tag_field="t", tag="crm.Leave"):
@@ -210,7 +212,11 @@ class AgentTraits(msgspec.Struct, frozen=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """From a member to the DC: a result of the LRM. Repeated until ReportSeen with the same serial."""
+    """From a member to the DC: a result of the LRM. Repeated until ReportSeen with the same serial.
+
+    Serials of an incarnation count by one, and the DC takes them in order only: an old result that was repeated must
+    not overwrite a newer one.
+    """
 
     incarnation: str
     serial: int

@@ -235,8 +235,10 @@ class Crmd:
         self.context.linked.discard(peer.module)
         if peer.module == "pengine":
             self.scheduling.engine_lost()
+            self.start_engines()
         elif peer.module == "tengine":
             self.transition.engine_lost()
+            self.start_engines()
         elif peer.module == "cib":
             self.ground.unlinked()
 
@@ -284,6 +286,7 @@ class Crmd:
             said = "; ".join(f"{n}: {view.evidence[n]}" for n in view.lost if n in view.evidence)
             self.timeline.begin(f"{', '.join(view.lost)}" + (f" ({said})" if said else ""))
         self.context.view = view
+        self.transition.abort("a new view")
         self.takeover_grace.saw(view)
         self.orders.new_view()
         self.fencing.saw_members(view.names())
@@ -332,7 +335,6 @@ class Crmd:
             self.transition.forget()
             self.status.forget()
             self.join.forget()
-        self.transition.abort("a new view")
         self.scheduling.begin()
         self.join.begin()
         self.ground.lead()
@@ -446,8 +448,12 @@ class Crmd:
             return
         if candidate.phase != "confirmed" or candidate.incarnation != message.incarnation:
             return
+        if message.serial > candidate.reported + 1:
+            return  # one before it was lost on the way; both are repeated
         self.context.tell(node, msg.ReportSeen(incarnation=message.incarnation, serial=message.serial))
-        self.result(node, message.result, message.traits)
+        if message.serial == candidate.reported + 1:
+            candidate.reported = message.serial
+            self.result(node, message.result, message.traits)
 
     def result(self, node: str, result: OperationResult, traits: msg.AgentTraits | None = None) -> None:
         """Into the status, the fail counts, the running transition; and to the policy engine if it was not foreseen."""

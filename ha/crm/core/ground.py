@@ -37,6 +37,9 @@ WRITE_REPEAT_MS = 1_000
 MAX_WRITES = 10_000
 """Writes without a known fate. More: the cib is not working; the crmd ends and begins anew (assertion)."""
 
+ORIGIN = "crmd"
+"""How our own writes are known when they come back as changes. Only a DC's crmd writes, so only ours are met."""
+
 RC_SCHEMA = 78
 RC_NO_SUCH_OBJECT = 105
 RC_QUORUM = 106
@@ -156,7 +159,7 @@ class Ground:
         request = self.context.request_id()
         message = Write(
             request_id=request, operation=operation, scope=scope, xpath=xpath, xml=xml, allow_create=True, force=True,
-            view=self.context.view.id, origin="crmd", user="hacluster",
+            view=self.context.view.id, origin=ORIGIN, user="hacluster",
         )
         if not self.writes:
             self.context.arm("ground/writes", WRITE_REPEAT_MS)
@@ -197,7 +200,7 @@ class Ground:
             return
         if self.read_version is not None and message.version <= self.read_version:
             return  # an answer may overtake the news of what it shows
-        meaning = meaning_of(message, own=message.origin in ("crmd", f"crmd@{self.context.node}"))
+        meaning = meaning_of(message, message.origin == ORIGIN, self.crmd.status.ids_of_gone())
         if meaning.configuration:
             self.reload("configuration")
         if meaning.history:

@@ -32,7 +32,7 @@ JOIN_WAIT_MS = 1_000
 class Candidate:
     incarnation: str
     phase: Literal["acked", "confirmed"]
-    since: Instant
+    reported: int = 0
 
 
 class Join:
@@ -72,7 +72,7 @@ class Join:
             self.crmd.member_kept(node)
             return
         if known is None or known.incarnation != request.incarnation:
-            self.candidates[node] = Candidate(request.incarnation, "acked", self.context.now)
+            self.candidates[node] = Candidate(request.incarnation, "acked")
         self._ack(node)
         self.context.arm("join/ack", ACK_REPEAT_MS)
 
@@ -90,7 +90,7 @@ class Join:
         if not self.crmd.ground.loaded:
             self.early[node] = message
             return
-        known.phase = "confirmed"
+        known.phase, known.reported = "confirmed", message.reported
         self.crmd.member_joined(node, message)
 
     def ground_is_ready(self) -> None:
@@ -152,6 +152,6 @@ class Join:
         self.context.tell(
             election.leader,
             JoinConfirm(view=view.id, term=election.term, incarnation=self.context.incarnation,
-                        results=message.results, running=message.running),
+                        results=message.results, running=message.running,
+                        reported=self.crmd.orders.history_told()),
         )
-        self.crmd.orders.leader_known()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 REPORT_REPEAT_MS = 500
 MAX_REPORTS = 10_000
-"""Results that no DC has taken. More: the oldest go; a DC reads them from the history when this node joins it."""
+"""Results that no DC has taken. More: the crmd begins anew, and the next DC reads the history."""
 
 
 @dataclass(slots=True)
@@ -45,6 +45,7 @@ class Orders:
         self.context: Context = crmd.context
         self.given: dict[str, Given] = {}
         self.reports: dict[int, Report] = {}
+        self.reported = 0
         self.told: dict[tuple[str, str, int], tuple[int, int, int]] = {}
         self.traits: dict[tuple[str, str, str], AgentTraits | None] = {}
         self.metadata_asked: dict[str, tuple[str, str, str]] = {}
@@ -101,13 +102,12 @@ class Orders:
         self.told[_place(result)] = _content(result)
         if result.status == "cancelled" and not was_given:
             return
+        self.reported += 1
         report = Report(
-            incarnation=self.context.incarnation, serial=self.context.serial(), result=result,
+            incarnation=self.context.incarnation, serial=self.reported, result=result,
             traits=self.traits.get(_agent(result)),
         )
-        if len(self.reports) >= MAX_REPORTS:
-            del self.reports[next(iter(self.reports))]
-            self.context.note("error", f"{MAX_REPORTS} results wait for a DC; the oldest is left to the history")
+        assert len(self.reports) < MAX_REPORTS, f"{MAX_REPORTS} results wait: a new crmd begins with the history"
         if not self.reports:
             self.context.arm("orders/report", REPORT_REPEAT_MS)
         self.reports[report.serial] = report
@@ -116,6 +116,12 @@ class Orders:
     def _say(self, report: Report) -> None:
         if self.crmd.election.leader:
             self.context.tell(self.crmd.election.leader, report)
+
+    def history_told(self) -> int:
+        """The whole history goes to a DC: what waited is in it. Returns the serial of the last report before it."""
+        self.reports = {}
+        self.context.disarm("orders/report")
+        return self.reported
 
     def report_seen(self, message: ReportSeen) -> None:
         if message.incarnation != self.context.incarnation:

@@ -110,7 +110,7 @@ class Scheduling:
             return
         self.context.disarm("schedule/answer")
         self.asked = False
-        if self.needed or not self.crmd.election.is_dc or self.context.in_doubt:
+        if self.needed or self.context.in_doubt or not self.crmd.election.is_dc or "tengine" not in self.context.linked:
             self.needed = True
             return
         if message.error:
@@ -130,6 +130,8 @@ class Scheduling:
         self.crmd.transition.start(message.graph)
 
     def transition_done(self, message: TransitionDone) -> None:
+        if not self.crmd.election.is_dc:
+            return  # an election is open; whoever wins decides anew
         if message.outcome == "failed":
             self.failed_in_row += 1
             if not self.needed:

@@ -70,6 +70,9 @@ class StatusKeeper:
                 return name
         return node_id
 
+    def ids_of_gone(self) -> set[str]:
+        return {record.id for record in self.copy.nodes.values() if not record.in_cluster}
+
     # Nodes -----------------------------------------------------------------------------------------------------------
 
     def set_member(self, node: str) -> bool:

@@ -62,6 +62,7 @@ class Transition:
         view = self.context.view
         assert view is not None and self.crmd.election.is_dc, "only a DC starts transitions"
         assert not self.busy, f"transition {self.running} still runs"
+        assert "tengine" in self.context.linked, "nobody to carry it out"
         self.number += 1
         self.running, self.aborting = self.number, False
         self.context.send("tengine", StartTransition(
@@ -114,7 +115,9 @@ class Transition:
             self._give(request, self._run(request))
 
     def _event(self, request: RequestAction) -> None:
-        if request.task == "stonith":
+        if not self.crmd.election.is_dc:
+            self._answer(request, False, "an election is open")
+        elif request.task == "stonith":
             self.crmd.fencing.requested(request)
         elif request.task in ("do_shutdown", "shutdown"):
             self.crmd.status.set_expected_down(request.node)

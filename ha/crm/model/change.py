@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lxml import etree
 
 from ha.cib.msg import Changed
+
+_STATE_ID = re.compile(r"""/cib/status/node_state\[@id=(['"])(.*?)\1\]""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,9 @@ class Meaning:
         return self.configuration or self.history or self.attributes
 
 
-def meaning_of(changed: Changed, own: bool) -> Meaning:
-    """`own`: the crmd of this node wrote it, and knows what it did to node states and history.
+def meaning_of(changed: Changed, own: bool, gone: Collection[str] = ()) -> Meaning:
+    """`own`: the crmd of this node wrote it, and knows what it did to the status. `gone`: ids of nodes that are out,
+    whose transient attributes matter to nobody.
 
     A change without a diff may be anything. The diff's form is the cib's v2 patch: `change` elements with an
     `operation` and a `path` such as /cib/status/node_state[@id='1']/transient_attributes[@id='1'].
@@ -39,6 +44,8 @@ def meaning_of(changed: Changed, own: bool) -> Meaning:
     for change in root.iter("change"):
         path = change.get("path", "")
         kind = _kind(path, change)
+        if kind == "attributes" and (own or _node_id(path) in gone):
+            kind = "bookkeeping"
         mattering = kind != "bookkeeping" and not (own and kind == "history")
         if mattering and not first:
             first = f"{change.get('operation', 'change')} {path}"
@@ -46,6 +53,11 @@ def meaning_of(changed: Changed, own: bool) -> Meaning:
         history = history or (kind in ("history", "everything") and not own)
         attributes = attributes or kind in ("attributes", "everything")
     return Meaning(configuration, history, attributes, first)
+
+
+def _node_id(path: str) -> str:
+    match = _STATE_ID.match(path)
+    return match[2] if match is not None else ""
 
 
 def _kind(path: str, change: etree._Element) -> str:

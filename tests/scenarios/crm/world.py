@@ -334,10 +334,18 @@ class World:
         answer = Fenced(request_id=message.request_id, target=message.target, action=message.action, ok=ok,
                         device="switch", reason="" if ok else "no answer", exec_ms=self.fence_ms)
         if ok:
-            self.at(delay_ms, lambda: self.power_off(message.target))
+            self.at(delay_ms, lambda: self._cut_power(message.target))
         for other in self.names:
             if other == node.name or ok:
                 self.give(other, "stonithd", answer, delay_ms)
+
+    def _cut_power(self, target: str) -> None:
+        """The switch works; ccm misses the node a little later if it was in the view."""
+        was_member = target in self.views
+        self.power_off(target)
+        if was_member and self.views:
+            rest = list(self.views)
+            self.at(100, lambda: self.agree(*rest) if target not in self.views else None)
 
     def _attrd(self, node: Node, message: Message) -> None:
         if isinstance(message, attrd.ClearNode):

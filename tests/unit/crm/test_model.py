@@ -306,8 +306,12 @@ def changed(*changes: str, whole: str = "") -> Changed:
         ('<change operation="modify" path="/cib/configuration/nodes"/>', True, (True, False, False)),
         ('<change operation="create" path="/cib/status/node_state[@id=\'1\']/lrm"/>', True, (False, False, False)),
         ('<change operation="create" path="/cib/status/node_state[@id=\'1\']/lrm"/>', False, (False, True, False)),
-        ('<change operation="modify" path="/cib/status/node_state[@id=\'1\']/transient_attributes[@id=\'1\']"/>', True,
+        ('<change operation="modify" path="/cib/status/node_state[@id=\'1\']/transient_attributes[@id=\'1\']"/>', False,
          (False, False, True)),
+        ('<change operation="delete" path="/cib/status/node_state[@id=\'1\']/transient_attributes[@id=\'1\']"/>', True,
+         (False, False, False)),
+        ('<change operation="delete" path="/cib/status/node_state[@id=\'9\']/transient_attributes[@id=\'9\']"/>', False,
+         (False, False, False)),
         ('<change operation="create" path="/cib/status"><node_state id="1"><transient_attributes id="1"/></node_state>'
          "</change>", False, (False, False, True)),
         ('<change operation="modify" path="/cib"><change-list/></change>', False, (False, False, False)),
@@ -316,7 +320,7 @@ def changed(*changes: str, whole: str = "") -> Changed:
     ],
 )
 def test_what_a_change_means(change: str, own: bool, expected: tuple[bool, bool, bool]) -> None:
-    meaning = meaning_of(changed(change), own)
+    meaning = meaning_of(changed(change), own, gone=("9",))
     assert (meaning.configuration, meaning.history, meaning.attributes) == expected
     assert meaning.matters == any(expected)
 
