@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cib worker: the configuration and status of the cluster, replicated, durable, and in shared memory."""
+
+from __future__ import annotations
+
+from ha.cib.core import build
+from ha.cib.io.store import StoreAdapter
+from ha.root import Root
+from ha.shell import BeatTimes, run_worker
+
+BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
+
+
+def main(root: Root) -> int:
+    """Run until rmd ends it. Returns the exit status."""
+    settings = {"node": root.node_name()}
+    return run_worker("cib", build(**settings), root=root, adapters=[StoreAdapter(root)], beat=BEAT, settings=settings)
