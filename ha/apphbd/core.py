@@ -119,7 +119,8 @@ class Apphbd:
             case Received(sender=Client() as program, message=message):
                 effects.append(Note("warning", f"{program.program} may not say {type(message).__name__} to apphbd"))
             case Received(message=Beat() as beat):
-                self._beat(beat, now, effects)
+                if self._beat(beat, now, effects):
+                    return effects
             case Received(message=Goodbye() as goodbye):
                 self._goodbye(goodbye, now, effects)
             case Received(sender=sender, message=message):
@@ -165,15 +166,16 @@ class Apphbd:
             self._clients[key] = client
         client.expected = True
 
-    def _beat(self, beat: Beat, now: Instant, effects: list[Effect]) -> None:
+    def _beat(self, beat: Beat, now: Instant, effects: list[Effect]) -> bool:
+        """True when no client can have become due any earlier by it: most beats."""
         key = (beat.module, beat.pid)
         if key in self._gone:
-            return
+            return True
         client = self._clients.get(key)
         if client is None:
             if len(self._clients) >= MAX_CLIENTS:
                 self._refuse(beat, effects)
-                return
+                return True
             client = Watched(beat.module, beat.pid, "starting", now)
             self._clients[key] = client
         silent_ms = now - client.since
@@ -183,6 +185,8 @@ class Apphbd:
             self._rmd_beat(beat, now, effects)
         if report is not None:
             self._report(client, report, silent_ms, effects)
+        armed = self._armed.get("clients")
+        return armed is not None and now + client.warntime_ms >= armed
 
     def _refuse(self, beat: Beat, effects: list[Effect]) -> None:
         self._refused += 1

@@ -141,7 +141,7 @@ def test_a_worker_that_cannot_be_configured_ends_the_start_with_its_own_words() 
     with Node({"one": {"command": "tests.real.workers:misconfigured"}, "two": BEATING}) as node:
         done = node.run()
         assert done.returncode == 1
-        assert done.stderr == "rmd: one cannot start as it is configured: test.cf:1: this is a mistake\n"
+        assert done.stderr == "rmd: one cannot start: test.cf:1: this is a mistake\n"
         assert node.rmd_pid is None
         assert node.log("one").count("mistake") == 1
 

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
 from ha.ipc import codec
 from ha.ipc.credentials import Peer, trusted_as_program
-from ha.ipc.limits import MAX_DATAGRAM_BYTES
 from ha.root import Root
 
 MAX_DATAGRAMS_PER_TURN = 128
 """Read in one turn of the loop, so that a flood of beats cannot keep apphbd from its deadlines."""
+
+MAX_BEAT_BYTES = 4096
+"""A longer datagram is refused."""
 
 MAX_REFUSALS_NOTED = 20
 """Refused datagrams that are noted; later ones are only counted."""
@@ -46,6 +48,7 @@ class Beats:
         self, inbox: socket.socket, heard: Callable[[Beat | Goodbye], None], note: Callable[[str], None]
     ) -> None:
         self._inbox = inbox
+        self._buffer = memoryview(bytearray(MAX_BEAT_BYTES))
         self._heard = heard
         self._note = note
         self._trusted: dict[tuple[int, int], bool] = {}
@@ -57,16 +60,16 @@ class Beats:
     def readable(self) -> None:
         for _ in range(MAX_DATAGRAMS_PER_TURN):
             try:
-                data, ancillary, flags, _ = self._inbox.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
             except BlockingIOError:
                 return
-            refusal = self._take(data, ancillary, flags)
+            refusal = self._take(self._buffer[:length], ancillary, flags)
             if refusal:
                 self._refusals += 1
                 if self._refusals <= MAX_REFUSALS_NOTED:
                     self._note(f"a beat is refused: {refusal}")
 
-    def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> str:
+    def _take(self, data: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int) -> str:
         """Returns why the datagram is refused, "" when it was taken."""
         credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
         peer = Peer(*_UCRED.unpack(credentials[0])) if credentials else None

@@ -142,11 +142,11 @@ class Loop:
                 writer()
         self._drain()
         now = boot_time_ms()
-        for timer, deadline in sorted(self._timers.items(), key=lambda item: item[1]):
-            if deadline <= now and self._timers.get(timer) == deadline:
-                del self._timers[timer]
-                self._events.append(Fired(timer))
-        self._drain()
+        due = sorted((deadline, timer) for timer, deadline in self._timers.items() if deadline <= now)
+        for _, timer in due:
+            del self._timers[timer]
+            self._events.append(Fired(timer))
+            self._drain()
         self._journal.flush()
 
     def _patience_s(self) -> float | None:

@@ -34,6 +34,7 @@ class Records:
 
     def __init__(self) -> None:
         self._trusted: dict[tuple[int, int], bool] = {}
+        self._buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))
         self.refused = 0
 
     def open(self, loop: Loop) -> None:
@@ -63,16 +64,16 @@ class Records:
     def _readable(self) -> None:
         for _ in range(MAX_DATAGRAMS_PER_TURN):
             try:
-                data, ancillary, flags, _ = self._inbox.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
             except BlockingIOError:
                 return
-            record = self._record(data, ancillary, flags)
+            record = self._record(self._buffer[:length], ancillary, flags)
             if record is None:
                 self.refused += 1
             else:
                 self._loop.post(Received(Local(record.module), record))
 
-    def _record(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> Record | None:
+    def _record(self, data: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int) -> Record | None:
         """None for what is no line of a trusted sender."""
         credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
         if not credentials or flags & socket.MSG_TRUNC or not self._is_trusted(Peer(*_UCRED.unpack(credentials[0]))):

@@ -15,7 +15,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from supervisor import events
@@ -79,6 +79,9 @@ class RootSupervisor(Supervisor):
         self._left = False
         self._is_ready = False
         self._watchdog_at: Instant = 0
+        self._groups: list[Any] | None = None
+        self._workers: list[Worker] | None = None
+        self._served: dict[int, Any] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # For workers -----------------------------------------------------------------------------------------------------
@@ -113,6 +116,8 @@ class RootSupervisor(Supervisor):
             self._pair.ended()
             self._unwatch_channel()
             self.channel.close()
+            if worker.state == ProcessStates.STOPPED and not self.stopping:
+                self.warn("apphbd is stopped: nobody watches the workers, and nobody pets the watchdog")
         else:
             self.channel.send(Gone(module=worker.name, pid=pid))
 
@@ -167,7 +172,7 @@ class RootSupervisor(Supervisor):
 
     def runforever(self) -> None:
         events.notify(events.SupervisorRunningEvent())
-        for group in sorted(self.process_groups.values()):
+        for group in self.groups():
             group.transition()  # in start order: the first workers run while later ones' code is read
             if self._channel_descriptor is not None:
                 self._apphbd_speaks()
@@ -193,7 +198,7 @@ class RootSupervisor(Supervisor):
         for descriptor, mask in ready:
             self._dispatch(descriptor, mask)
         self.reap()
-        for group in sorted(self.process_groups.values()):
+        for group in self.groups():
             group.transition()
         self.handle_signal()
         self.tick()
@@ -223,7 +228,8 @@ class RootSupervisor(Supervisor):
 
     def _wait(self, patience_s: float) -> list[tuple[int, int]]:
         poll = select.poll()
-        for descriptor, dispatcher in self._dispatchers().items():
+        self._served = {**self.options.get_socket_map(), **self.get_process_map()}
+        for descriptor, dispatcher in self._served.items():
             mask = (select.POLLIN if dispatcher.readable() else 0) | (select.POLLOUT if dispatcher.writable() else 0)
             if mask:
                 poll.register(descriptor, mask)
@@ -235,10 +241,6 @@ class RootSupervisor(Supervisor):
             poll.register(descriptor, mask)
         return poll.poll(patience_s * 1000)
 
-    def _dispatchers(self) -> dict[int, Any]:
-        """supervisor's own: its sockets and the pipes of its processes."""
-        return {**self.options.get_socket_map(), **self.get_process_map()}
-
     def _dispatch(self, descriptor: int, mask: int) -> None:
         if descriptor == self._wake_read:
             os.read(descriptor, 4096)
@@ -247,8 +249,8 @@ class RootSupervisor(Supervisor):
                 reader()
             if mask & select.POLLOUT and (writer := self._writers.get(descriptor)):
                 writer()
-        elif (dispatcher := self._dispatchers().get(descriptor)) is not None:
-            self._serve(dispatcher, mask)
+        else:
+            self._serve(self._served[descriptor], mask)
 
     def _serve(self, dispatcher: Any, mask: int) -> None:
         try:
@@ -320,7 +322,7 @@ class RootSupervisor(Supervisor):
 
     def _begin_stop(self) -> None:
         self.stopping = True
-        self.stop_groups = sorted(self.process_groups.values())
+        self.stop_groups = list(self.groups())
         self.systemd.stopping()
         self.channel.send(ShuttingDown())
         events.notify(events.SupervisorStoppingEvent())
@@ -491,10 +493,25 @@ class RootSupervisor(Supervisor):
 
     # Inner things ----------------------------------------------------------------------------------------------------
 
-    def workers(self) -> Iterator[Worker]:
+    def groups(self) -> list[Any]:
         """In start order."""
-        for group in sorted(self.process_groups.values()):
-            yield from sorted(group.processes.values())
+        if self._groups is None:
+            self._groups = sorted(self.process_groups.values())
+        return self._groups
+
+    def workers(self) -> list[Worker]:
+        """In start order."""
+        if self._workers is None:
+            self._workers = [worker for group in self.groups() for worker in sorted(group.processes.values())]
+        return self._workers
+
+    def add_process_group(self, config: Any) -> bool:
+        self._groups = self._workers = None
+        return bool(super().add_process_group(config))
+
+    def remove_process_group(self, name: str) -> bool:
+        self._groups = self._workers = None
+        return bool(super().remove_process_group(name))
 
     def worker(self, name: str) -> Worker | None:
         group = self.process_groups.get(name)

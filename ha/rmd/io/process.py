@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from ha.rmd.io.options import WorkerConfig
 
 
-EXIT_CONFIG = 78
-"""sysexits.h EX_CONFIG: a worker that ends with it at its first start is not started again: it would say the same."""
+EXITS_FOR_GOOD = frozenset({71, 78})
+"""sysexits.h EX_OSERR and EX_CONFIG: a device or a file is not as it must be. A worker that ends with one of them at
+its first start is not started again: it would say the same."""
 
 MAX_LAST_WORDS_BYTES = 1000
 
@@ -198,8 +199,8 @@ class Worker(Subprocess):
         if self.state == ProcessStates.EXITED and not self._is_to_restart():
             supervisor.warn(f"{self.name} ended and is not to be started again (exit status {self.exitstatus})")
             return
-        if self.exitstatus == EXIT_CONFIG and not self.was_ready:
-            self._give_up(f"{self.name} cannot start as it is configured: {self._last_words()}")
+        if self.exitstatus in EXITS_FOR_GOOD and not self.was_ready:
+            self._give_up(f"{self.name} cannot start: {self._last_words()}")
             return
         verdict = self.restarts.died(now - self.forked_at, now)
         if verdict.exceeded and self._escalate():
