@@ -4,13 +4,13 @@
 A worker (lrmd, stonithd) may be killed at any instruction. The agent it has started must not notice: no agent is
 interrupted, run twice, or has its result lost. So the worker never is the agent's parent.
 
-    worker ──job id──► fork server ──fork──► runner ──fork, exec──► agent (own process group)
+    worker ──job id──► fork server ──fork──► runner ──spawn──► agent (own process group)
        ▲                                       │
-       └── pidfd becomes readable,             └── claim, agent's group, result: files in the spool
+       └── pidfd becomes readable,             └── claim, result: files in the spool
            result file is read
 
 * `spool` is a directory of files, every one written whole or not at all: the job as ordered, the claim of the runner
-  that took it, the agent's process group, the result. The worker's records of its own live beside them.
+  that took it, the result. The worker's records of its own live beside them.
 * `server` is forked by the worker before it has threads, so every later fork is safe and quick (no exec of a new
   interpreter). It ends with the worker; the runners go on.
 * `process` is the runner: it starts the agent, bounds its time and its output, and writes the result.

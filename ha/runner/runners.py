@@ -13,9 +13,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ha.runner.model import End, Holder, Job
-from ha.runner.process import kill_group, start_ticks
+from ha.runner.process import kill_session, start_ticks
 from ha.runner.server import ForkServer
 from ha.runner.spool import REVOKED, Spool, SpoolError
+
+UNNAMED = Holder(-1, -1)
+"""A claimant whose note cannot be read: treated as dead, and not ours to guess whom to kill."""
 
 OnEnd = Callable[[End], None]
 
@@ -134,18 +137,15 @@ class Runners:
 
     def _kill_agent(self, job_id: str) -> None:
         """Nobody attends to the agent any more: it must not go on beside the next operation of its resource."""
-        try:
-            group = self.spool.agent(job_id)
-        except SpoolError:
-            return  # not ours to guess whom to kill
-        if group is not None and start_ticks(group.pid) in (group.start_ticks, None):
-            kill_group(group.pid, signal.SIGKILL)
+        holder = self._holder(job_id)
+        if holder is not None and holder.pid > 0 and holder.start_ticks > 0:
+            kill_session(holder)
 
     def _holder(self, job_id: str) -> Holder | None:
         try:
             return self.spool.claimant(job_id)
         except SpoolError:
-            return Holder(os.getpid(), -1)  # claimed by someone who cannot be named: treated as dead
+            return UNNAMED
 
 
 def _open_holder(holder: Holder) -> int | None:

@@ -3,7 +3,6 @@
 
     ID.job      the order, written by the worker before a runner is forked
     ID.claim    who took it: a runner, or the worker that revoked it (pid 0)
-    ID.agent    the agent's process group
     ID.result   its end
     records/N   what the worker keeps of its own over its restarts
     boot        names the life of the machine that the rest belongs to
@@ -92,12 +91,6 @@ class Spool:
     def claimant(self, job_id: str) -> Holder | None:
         return self._decode(self._path(job_id, "claim"), MAX_HOLDER_BYTES, Holder)
 
-    def write_agent(self, job_id: str, group: Holder) -> None:
-        self._write(self._path(job_id, "agent"), msgspec.msgpack.encode(group))
-
-    def agent(self, job_id: str) -> Holder | None:
-        return self._decode(self._path(job_id, "agent"), MAX_HOLDER_BYTES, Holder)
-
     def write_result(self, job_id: str, end: End) -> None:
         self._write(self._path(job_id, "result"), msgspec.msgpack.encode(end))
 
@@ -106,7 +99,7 @@ class Spool:
 
     def drop(self, job_id: str) -> None:
         """Forget a job whose end is known and recorded. The order goes first: without it the rest is litter."""
-        for suffix in ("job", "result", "agent", "claim"):
+        for suffix in ("job", "result", "claim"):
             self._path(job_id, suffix).unlink(missing_ok=True)
 
     def sweep(self) -> None:
@@ -118,7 +111,7 @@ class Spool:
             if path.name.startswith(".") or suffix.startswith("claim-"):
                 litter = not Path(f"/proc/{writer}").exists()
             else:
-                litter = suffix in ("claim", "agent", "result") and job_id not in known
+                litter = suffix in ("claim", "result") and job_id not in known
             if litter:
                 path.unlink(missing_ok=True)
 

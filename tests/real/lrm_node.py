@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from ha.ipc import codec
 from ha.ipc.frames import FrameReader, frame
 from ha.ipc.hello import PROTOCOL, Hello, Welcome
@@ -24,8 +22,8 @@ from ha.ipc.limits import MAX_FRAME_BYTES
 from ha.lrm.msg import OperationResult, Resource, RunOperation
 from ha.machine import Message
 from ha.root import Root
-from ha.runner.model import Holder
-from ha.runner.process import kill_group
+from ha.runner.process import kill_session
+from ha.runner.spool import Spool
 from tests.real.waiting import wait_for
 
 PATIENCE_S = 20.0
@@ -125,8 +123,11 @@ class LrmNode:
         if self.process is not None:
             self.process.terminate()
             self.reap()
-        for path in (self.root.run_dir / "lrm").glob("*.agent"):
-            kill_group_of(path)
+        spool = Spool(self.root.run_dir / "lrm")
+        for job_id in spool.jobs():
+            holder = spool.claimant(job_id)
+            if holder is not None and holder.pid > 0:
+                kill_session(holder)
 
     def order(self, operation: str, agent: str = "Test", kind: str = "ocf", **more: object) -> RunOperation:
         resource = Resource(str(more.pop("id", "r1")), kind, agent, "test" if kind == "ocf" else "")
@@ -149,11 +150,6 @@ class LrmNode:
     def files(self) -> list[str]:
         """What is left of jobs in the spool."""
         return sorted(path.name for path in (self.root.run_dir / "lrm").glob("*.*"))
-
-
-def kill_group_of(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        kill_group(msgspec.msgpack.decode(path.read_bytes(), type=Holder).pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ha.lrm.msg import GetHistory, History, OperationResult
+from ha.runner.model import Holder
 from ha.runner.process import start_ticks
 from ha.runner.spool import Spool
 from tests.real.lrm_node import LrmNode, lrm_node
@@ -19,7 +20,7 @@ from tests.real.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-GATED = 'say $1 begins; while [ ! -e {gate} ]; do sleep 0.02; done; say $1 ends; exit 0'
+GATED = 'echo $$ >{gate}.pid; say $1 begins; while [ ! -e {gate} ]; do sleep 0.02; done; say $1 ends; exit 0'
 """An agent that ends when the test opens the gate."""
 
 
@@ -33,6 +34,13 @@ def node(short_path: Path) -> Iterator[LrmNode]:
 
 def open_gate(node: LrmNode) -> None:
     (node.log.parent / "gate").touch()
+
+
+def agent_of(node: LrmNode) -> Holder:
+    pid = int((node.log.parent / "gate.pid").read_text())
+    ticks = start_ticks(pid)
+    assert ticks is not None
+    return Holder(pid, ticks)
 
 
 def spool(node: LrmNode) -> Spool:
@@ -105,8 +113,8 @@ def test_a_dead_runner_takes_its_agent_along(node: LrmNode) -> None:
     node.crmd.send(order)
     wait_for(node.logged, "the agent has begun")
     (job,) = spool(node).jobs()
-    holder, agent = spool(node).claimant(job), spool(node).agent(job)
-    assert holder is not None and agent is not None
+    holder, agent = spool(node).claimant(job), agent_of(node)
+    assert holder is not None
     os.kill(holder.pid, signal.SIGKILL)
     result = node.crmd.receive(OperationResult)
     assert (result.rc, result.status) == (1, "error")
@@ -120,8 +128,8 @@ def test_a_runner_that_died_while_lrmd_was_dead(node: LrmNode) -> None:
     node.crmd.send(order)
     wait_for(node.logged, "the agent has begun")
     (job,) = spool(node).jobs()
-    holder, agent = spool(node).claimant(job), spool(node).agent(job)
-    assert holder is not None and agent is not None
+    holder, agent = spool(node).claimant(job), agent_of(node)
+    assert holder is not None
     node.kill()
     os.kill(holder.pid, signal.SIGKILL)
     node.start()

@@ -157,7 +157,7 @@ def test_a_job_that_no_runner_has_taken_is_revoked_for_ever(bench: Bench, tmp_pa
 
 def test_a_running_job_is_taken_over(bench: Bench, tmp_path: Path) -> None:
     job = bench.start(f"while [ ! -e {tmp_path}/gate ]; do sleep 0.01; done; echo done")
-    bench.waiter.until(lambda: bench.spool.agent(job))
+    bench.waiter.until(lambda: bench.spool.claimant(job))
     other = successor(bench)
     other.await_end(job, bench.note(job))
     assert job not in bench.ends
@@ -183,9 +183,8 @@ def test_a_damaged_result_is_a_lost_job(bench: Bench) -> None:
     assert b"x.result" in bench.ends["x"].stderr
 
 
-def test_a_stranger_with_the_pid_of_a_former_agent_is_not_killed(bench: Bench) -> None:
+def test_a_stranger_with_the_pid_of_a_former_runner_is_not_killed(bench: Bench) -> None:
     bench.spool.write_job(Job(id="x", argv=("/bin/true",), timeout_ms=1))
-    bench.spool.claim("x", Holder(2**22 + 1, 1))
-    bench.spool.write_agent("x", Holder(os.getpid(), 1))
+    bench.spool.claim("x", Holder(os.getsid(0), 1))  # a session of that number, but led by a later process
     bench.runners.await_end("x", bench.note("x"))
     assert bench.ends["x"].fate == "lost"  # and this test lives to say so
