@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 import ha.machine
@@ -66,3 +68,77 @@ class ClearFailures(Message, frozen=True, kw_only=True):
     node: str = ""
     operation: str = ""
     interval_ms: int = 0
+
+
+class Refresh(Message, frozen=True, kw_only=True):
+    """From a tool: write every attribute into the CIB again, on every node. Answered by Updated."""
+
+    request_id: str
+
+
+# Between the attrds of the nodes -------------------------------------------------------------------------------------
+
+ENTRIES_LIMIT = 50_000
+"""Most attributes a message may carry, and a table may hold."""
+
+
+class Stamp(msgspec.Struct, frozen=True, order=True):
+    """Orders the values of one attribute; `counter` is greater than any that the writer had seen. The greatest wins."""
+
+    counter: int = 0
+    writer: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One attribute; value None is kept to outlast older values that are still under way."""
+
+    node: str
+    name: str
+    value: str | None
+    stamp: Stamp
+    set_id: str = ""
+    private: bool = False
+    dampen_ms: int = 0
+
+
+class Change(Message, frozen=True, kw_only=True):
+    """To the owner of a node's attributes: change one, or with `clear` drop all. Repeated until Done comes."""
+
+    request_id: str
+    node: str
+    name: str = ""
+    value: str | None = None
+    set_id: str = ""
+    private: bool = False
+    dampen_ms: int = 0
+    clear: bool = False
+
+
+class Done(Message, frozen=True, kw_only=True):
+    """To the asker of a Change: it is in every table, and in the CIB where it belongs there (rc 0)."""
+
+    request_id: str
+    rc: int = 0
+    reason: str = ""
+
+
+class Spread(Message, frozen=True, kw_only=True):
+    """To every attrd, from an owner: these are the values now; `cleared` nodes have none older than the stamp."""
+
+    entries: Annotated[list[Entry], msgspec.Meta(max_length=ENTRIES_LIMIT)]
+    cleared: dict[str, Stamp] = {}
+
+
+class AskTable(Message, frozen=True, kw_only=True):
+    """Answered by Table."""
+
+
+class Table(Message, frozen=True, kw_only=True):
+    """All that an attrd knows."""
+
+    entries: Annotated[list[Entry], msgspec.Meta(max_length=ENTRIES_LIMIT)]
+    cleared: dict[str, Stamp] = {}
+
+
+class Rewrite(Message, frozen=True, kw_only=True):
+    """To every attrd: write the attributes that you own into the CIB again."""
