@@ -9,6 +9,7 @@
     colocation c inf: web ip
     order o ip web
     rsc_defaults resource-stickiness=100
+    node n2 standby=on
 
 Source: crmsh's reference of `crm configure`; what is not above is not understood. Everything else can be given as XML.
 """
@@ -173,8 +174,15 @@ def _defaults(configuration: etree._Element, words: list[str]) -> None:
     _nvpairs(_section(configuration, "rsc_defaults"), "meta_attributes", "rsc-options", words)
 
 
+def _node(configuration: etree._Element, words: list[str]) -> None:
+    name, *attributes = words
+    node = etree.SubElement(_section(configuration, "nodes"), "node", id=name, uname=name)
+    _nvpairs(node, "instance_attributes", f"nodes-{name}", attributes)
+
+
 _BUILDERS: dict[str, Callable[[etree._Element, list[str]], None]] = {
     "property": _property,
+    "node": _node,
     "primitive": _primitive,
     "group": _group,
     "clone": _clone,
