@@ -151,7 +151,8 @@ def primitive_text(resource: Resource, name: str, node: Node | None, pending: bo
     several = len(resource.active) > 1
     if several:
         node = None
-    text = f"{name}\t({agent_of(resource)}):\t{' ORPHANED' if resource.removed else ''} {_role_words(resource, pending)}"
+    orphaned = " ORPHANED" if resource.removed else ""
+    text = f"{name}\t({agent_of(resource)}):\t{orphaned} {_role_words(resource, pending)}"
     if node is not None:
         text += f" {node.name}"
     if displayed_role(resource) is Role.STOPPED:

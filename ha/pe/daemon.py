@@ -7,12 +7,12 @@ from ha.cib.io.reader import CibReader
 from ha.pe.core.worker import build
 from ha.pe.io import DecisionAdapter
 from ha.root import Root
-from ha.shell import BeatTimes, run_worker
+from ha.shell import Adapter, BeatTimes, run_worker
 
 BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
 
 
 def main(root: Root) -> int:
     """Run until rmd ends it. Returns the exit status."""
-    adapters = [CibReader(root), DecisionAdapter(root.state("pengine") / "inputs")]
+    adapters: list[Adapter] = [CibReader(root), DecisionAdapter(root.state("pengine") / "inputs")]
     return run_worker("pengine", build(), root=root, adapters=adapters, beat=BEAT)

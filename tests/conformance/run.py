@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     folders = case_folders(options.cases) if options.cases.is_dir() else []
     if not folders:
-        print(f"{options.cases}: no cases here (a folder with cases.json, or a folder of such folders)", file=sys.stderr)
+        print(f"{options.cases}: neither a folder with cases.json nor a folder of such folders", file=sys.stderr)
         return 66
     judge = load_judge(options.cases)
     names = frozenset(options.case) if options.case else None

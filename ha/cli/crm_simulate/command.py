@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     todo.add_argument("-X", "--in-place", action="store_true", help="--simulate, and store the outcome in the file")
     todo.add_argument("-s", "--show-scores", action="store_true")
     todo.add_argument("-U", "--show-utilization", action="store_true")
-    todo.add_argument("-j", "--pending", action="store_true", help="show operations under way")
+    todo.add_argument("-j", "--pending", action="store_true", help="show operations under way (always done)")
     todo.add_argument("-P", "--profile", metavar="DIR", help="time every XML file in the folder")
     todo.add_argument("-N", "--repeat", metavar="N", type=int, default=1)
     events = p.add_argument_group("made-up events")
@@ -181,7 +181,7 @@ class Simulation:
             )
             self.printed = True
         self.begin("Current cluster status")
-        self.status(cluster, pending=self.options.pending)
+        self.status(cluster, pending=True)
 
     def inject(self, cluster: Cluster) -> Cluster:
         if not self.quiet:

@@ -89,9 +89,7 @@ def _inject_operation(cib: EditedCib, cluster: Cluster, spec: str, say: Callable
     cib.record(history, Result(resource_id, task, interval, node, exit_code, 0, None))
 
 
-def count_failure(
-    cib: EditedCib, state: Element, key: tuple[str, str, int], exit_code: int, fatal: bool
-) -> list[str]:
+def count_failure(cib: EditedCib, state: Element, key: tuple[str, str, int], exit_code: int, fatal: bool) -> list[str]:
     """Raises the fail count of an operation and notes the time; what was changed, in words."""
     resource_id, task, interval = key
     if exit_code == 0 or (exit_code == _NOT_RUNNING and interval == 0):

@@ -49,7 +49,7 @@ class Player:
         self.steps = [
             Step(
                 integer(synapse.get("priority")) or 0,
-                [action for action in synapse.iterfind("action_set/*")],
+                list(synapse.iterfind("action_set/*")),
                 [str(element.get("id")) for element in synapse.iterfind("inputs/trigger/*")],
             )
             for synapse in self.graph.iterchildren("synapse")
@@ -136,9 +136,7 @@ class Player:
         exit_code = self._wanted_failure(action, (name, config_name), f"{task}_{interval}@{node}=", state, wanted)
         self.cib.record(history, Result(config_name, task, interval, node, exit_code, wanted, attributes))
 
-    def _wanted_failure(
-        self, action: Element, names: tuple[str, str], rest: str, state: Element, wanted: int
-    ) -> int:
+    def _wanted_failure(self, action: Element, names: tuple[str, str], rest: str, state: Element, wanted: int) -> int:
         for spec in self.failures:
             name = next((n for n in names if spec.lower().startswith(f"{n}_{rest}".lower())), None)
             if name is None:

@@ -21,9 +21,7 @@ class ScoreLines(Silence):
         if not self.wants_scores or resource.removed:
             return
         for entry in sorted(resource.allowed.values(), key=lambda entry: entry.node.name):
-            self.lines.append(
-                f"{stage}: {resource.id} allocation score on {entry.node.name}: {readable(entry.score)}"
-            )
+            self.lines.append(f"{stage}: {resource.id} allocation score on {entry.node.name}: {readable(entry.score)}")
         for child in resource.children:
             self.table(stage, child)
 

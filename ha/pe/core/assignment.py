@@ -91,8 +91,10 @@ def assign_resource(resource: Resource, place: Place | None, force: bool, stop_i
         for child in resource.children:
             changed = assign_resource(child, place, force, stop_if_fail) or changed
         return changed
-    if not force and place is not None and (
-        place.score < 0 or (not available(place, True) and not place.node.is_guest)
+    if (
+        not force
+        and place is not None
+        and (place.score < 0 or (not available(place, True) and not place.node.is_guest))
     ):
         if stop_if_fail:
             set_next_role(resource, Role.STOPPED, "node availability")

@@ -165,9 +165,7 @@ def run_deferred_checks(cluster: Cluster) -> None:
     """The comparisons that had to wait until the hosts of bundles are known."""
     for check in reversed(cluster.parameter_checks):
         if _deferred_changed(check):
-            reason = (
-                "resource parameters have changed" if check.is_last_failure else "action definition changed"
-            )
+            reason = "resource parameters have changed" if check.is_last_failure else "action definition changed"
             clear_fail_count(check.resource, check.node, reason)
     cluster.parameter_checks = []
 

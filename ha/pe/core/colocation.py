@@ -133,9 +133,7 @@ def new_colocation(
     roles = (constraint_role(dependent_role), constraint_role(primary_role))
     if roles[0] is None or roles[1] is None:
         return
-    colocation = Colocation(
-        id, score, dependent, primary, roles[0], roles[1], attribute or UNAME, explicit, influence
-    )
+    colocation = Colocation(id, score, dependent, primary, roles[0], roles[1], attribute or UNAME, explicit, influence)
     add_this_with(dependent.this_with, colocation)
     add_with_this(primary.with_this, colocation)
     dependent.cluster.colocations.append(colocation)
@@ -175,9 +173,7 @@ def unpack_colocation(cluster: Cluster, constraint: Element) -> None:
     if has_sets(constraint):
         _colocate_sets(cluster, constraint, list(read_sets(cluster, constraint)), score, influence)
         return
-    pair = pair_of_sets(
-        cluster, constraint, ("rsc", "with-rsc"), (("rsc-role", "role"), ("with-rsc-role", "role"))
-    )
+    pair = pair_of_sets(cluster, constraint, ("rsc", "with-rsc"), (("rsc-role", "role"), ("with-rsc-role", "role")))
     if pair is None:
         return
     if pair:

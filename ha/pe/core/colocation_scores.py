@@ -113,14 +113,12 @@ def apply_to_priority(dependent: Resource, primary: Resource, colocation: Coloca
     if dependent.assigned is None:
         return 0
     place = primary.assigned
-    if place is not None and colocation.primary_role is not Role.UNKNOWN:
-        if colocation.primary_role is not role_resource(primary).next_role:
-            return 0
+    wanted = colocation.primary_role
+    if place is not None and wanted not in (Role.UNKNOWN, role_resource(primary).next_role):
+        return 0
     attribute = colocation.node_attribute
     sign = 1
-    if not same_value(
-        place_value(dependent.assigned, attribute, dependent), place_value(place, attribute, primary)
-    ):
+    if not same_value(place_value(dependent.assigned, attribute, dependent), place_value(place, attribute, primary)):
         if colocation.score != INFINITY or colocation.dependent_role is not Role.PROMOTED:
             return 0
         sign = -1
@@ -280,9 +278,7 @@ def add_dependent_scores(colocation: Colocation, primary: Resource) -> None:
         primary.allowed = result
 
 
-def intersect_nodes(
-    dependent: Resource, colocation: Colocation, places: list[Place], merge_scores: bool
-) -> None:
+def intersect_nodes(dependent: Resource, colocation: Colocation, places: list[Place], merge_scores: bool) -> None:
     """Bans the dependent from all nodes but those of `places`."""
     by_id: dict[str, Place] = {}
     for place in places:
@@ -313,8 +309,10 @@ def colocated_by_constraint(resource: Resource, origin: Resource | None, found: 
     found = [resource, *found]
     for colocation in this_with_colocations(resource):
         primary = colocation.primary
-        if primary is not origin and colocation.score == INFINITY and (
-            affects(resource, primary, colocation, True) is Affects.LOCATION
+        if (
+            primary is not origin
+            and colocation.score == INFINITY
+            and (affects(resource, primary, colocation, True) is Affects.LOCATION)
         ):
             found = primary.colocated_resources(origin, found)
     for colocation in with_this_colocations(resource):

@@ -207,9 +207,7 @@ def connection_definition(
     if port or address:
         _add_pairs(primitive, "instance_attributes", name, {"addr": address, "port": port})
     operations = etree.SubElement(primitive, "operations")
-    etree.SubElement(
-        operations, "op", id=f"{name}-monitor-30s", interval="30s", name="monitor", timeout="30s"
-    )
+    etree.SubElement(operations, "op", id=f"{name}-monitor-30s", interval="30s", name="monitor", timeout="30s")
     if timeout:
         etree.SubElement(operations, "op", id=f"{name}-start-0", interval="0", name="start", timeout=timeout)
     return primitive

@@ -159,9 +159,7 @@ def expected_exit_code(operation: Element) -> int:
 
 def clear_fail_count(resource: Resource, node: Node, reason: str) -> Action:
     """The action that forgets a resource's failures on a node."""
-    action = make_action(
-        resource, operation_key(resource.id, "clear_failcount"), "clear_failcount", node, False
-    )
+    action = make_action(resource, operation_key(resource.id, "clear_failcount"), "clear_failcount", node, False)
     action.meta["op_no_wait"] = "true"
     resource.cluster.reporter.action(action, "required", reason)
     return action

@@ -97,9 +97,7 @@ def _add_device_digests(cluster: Cluster, node: Node, action: Action) -> bool:
         digests = compare_fence_device(device, agent, node)
         if digests.match is Match.OTHER:
             changed = True
-            cluster.reporter.notice(
-                f"notice: Unfencing node {node.name} because the definition of {device.id} changed"
-            )
+            cluster.reporter.notice(f"notice: Unfencing node {node.name} because the definition of {device.id} changed")
         everything += f"{device.id}:{agent}:{digests.everything},"
         secure += f"{device.id}:{agent}:{digests.secure},"
     action.meta["digests-all"] = everything
@@ -116,8 +114,11 @@ def fence_node(cluster: Cluster, node: Node, reason: str, priority_delay: bool =
         if not guest.failed and guest.managed:
             node.remote_reset = True
             guest.failed = guest.stop_if_failed = True
-    elif node.is_remote_kind and node.remote is not None and node.remote.launcher is None and (
-        node.remote.removed_launched
+    elif (
+        node.is_remote_kind
+        and node.remote is not None
+        and node.remote.launcher is None
+        and (node.remote.removed_launched)
     ):
         node.remote.failed = node.remote.stop_if_failed = True
     elif node.is_remote:

@@ -40,9 +40,7 @@ def _is_known_on(resource: Resource, node: Node) -> bool:
     parent = resource.parent
     if node.id in resource.probed:
         return True
-    return (
-        resource.is_primitive and parent is not None and parent.is_anonymous_clone and node.id in parent.probed
-    )
+    return resource.is_primitive and parent is not None and parent.is_anonymous_clone and node.id in parent.probed
 
 
 def _order_starts_after(resource: Resource, fencing: Action) -> None:

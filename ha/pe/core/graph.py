@@ -6,6 +6,7 @@ The format is Pacemaker's: a synapse per action, with the actions that must be d
 
 from __future__ import annotations
 
+from ha.pe.core.actions import pseudo_action
 from ha.pe.core.digests import meta_name, xml_attribute
 from ha.pe.core.graph_inputs import belongs_in_graph, input_belongs
 from ha.pe.core.operation_config import parameters
@@ -20,7 +21,6 @@ from ha.pe.model.action import (
     notify_key,
     operation_key,
 )
-from ha.pe.core.actions import pseudo_action
 from ha.pe.model.cluster import FEATURE_SET, Cluster
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
@@ -108,9 +108,8 @@ class GraphWriter:
                 attributes["shutdown-lock"] = str(resource.lock_time)
             inner.append(f"<{resource.xml.tag}{_attributes(_resource_identity(resource))}/>")
         inner.append(self._parameters(action))
-        if tag != "pseudo_event" or action.task == "stonith":
-            if action.node is not None:
-                inner.extend(self._downed(action))
+        if action.node is not None and (tag != "pseudo_event" or action.task == "stonith"):
+            inner.extend(self._downed(action))
         if action.task == "maintenance_nodes" and action.has(PSEUDO):
             inner.append(self._maintenance())
         return f"<{tag}{_attributes(attributes)}>{''.join(inner)}</{tag}>"
@@ -176,8 +175,7 @@ class GraphWriter:
     def _maintenance(self) -> str:
         changed = [node for node in self.cluster.nodes if _maintenance_changed(node)]
         inner = "".join(
-            f"<node{_attributes({'id': n.id, 'node_in_maintenance': '1' if n.maintenance else '0'})}/>"
-            for n in changed
+            f"<node{_attributes({'id': n.id, 'node_in_maintenance': '1' if n.maintenance else '0'})}/>" for n in changed
         )
         return f"<maintenance>{inner}</maintenance>"
 
@@ -193,7 +191,9 @@ def _attributes(attributes: dict[str, str]) -> str:
 def _merge_inputs(action: Action) -> None:
     """Sorts the inputs by action and merges those from the same action."""
     merged: list[Relation] = []
-    for relation in sorted(reversed(action.before), key=lambda relation: relation.action.id):
+    latest_first = list(reversed(action.before))
+    latest_first.sort(key=lambda relation: relation.action.id)
+    for relation in latest_first:
         if merged and merged[-1].action is relation.action:
             merged[-1].flags |= relation.flags
             merged[-1].graphed = merged[-1].graphed or relation.graphed

@@ -9,8 +9,8 @@ from lxml.etree import _Element as Element
 from ha.pe.core.configuration import create_node, link_remote_node
 from ha.pe.core.failcounts import base_name
 from ha.pe.core.fencing import fence_node
-from ha.pe.core.history_results import Findings, read_operation
 from ha.pe.core.history_order import active_span, sorted_operations
+from ha.pe.core.history_results import Findings, read_operation
 from ha.pe.core.instance_matching import find_anonymous_instance
 from ha.pe.core.nodescores import add_node_score, ban_everywhere
 from ha.pe.core.operations import (

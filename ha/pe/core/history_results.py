@@ -87,9 +87,9 @@ def read_operation(resource: Resource, node: Node, operation: Element, findings:
         add_node_score(parent, node, MINUS_INFINITY, "not installed")
         _note_failure(entry, on_fail, role, findings)
     else:
-        if entry.execution is Execution.NOT_CONNECTED and node.is_remote_kind and node.remote is not None:
-            if node.remote.managed:
-                node.remote.failed = node.remote.stop_if_failed = True
+        connection = node.remote if node.is_remote_kind else None
+        if entry.execution is Execution.NOT_CONNECTED and connection is not None and connection.managed:
+            connection.failed = connection.stop_if_failed = True
         _handle_failure(entry, parent, findings)
 
 
@@ -202,11 +202,7 @@ def _parameters_changed(entry: Entry) -> bool:
 
 def _drop_expired(entry: Entry, original_exit: int) -> bool:
     resource = entry.resource
-    if (
-        not resource.is_bundled
-        and masks_probe_failure(entry.element)
-        and original_exit != entry.expected_exit_code
-    ):
+    if not resource.is_bundled and masks_probe_failure(entry.element) and original_exit != entry.expected_exit_code:
         if resource.orig_role <= Role.STOPPED:
             resource.orig_role = Role.UNKNOWN
         return True

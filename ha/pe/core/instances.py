@@ -33,7 +33,6 @@ from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY, MINUS_INFINITY
 from ha.pe.model.values import integer, is_true
 
-
 # The order of instances --------------------------------------------------------------------------------------------
 
 
@@ -103,15 +102,16 @@ def _wished_score(instance: Resource, node: Node) -> int:
     table: CandidateTable = {node.id: candidate_of(node)}
     for colocation in this_with_colocations(instance):
         factor = scores.factor_of(colocation.score)
-        table = colocation.primary.add_colocated_node_scores(
-            instance, table, colocation, factor, Select.DEFAULT
-        ) or table
+        table = (
+            colocation.primary.add_colocated_node_scores(instance, table, colocation, factor, Select.DEFAULT) or table
+        )
     for colocation in with_this_colocations(instance):
         if has_influence(colocation, instance):
             factor = scores.factor_of(colocation.score)
-            table = colocation.dependent.add_colocated_node_scores(
-                instance, table, colocation, factor, Select.NONNEGATIVE
-            ) or table
+            table = (
+                colocation.dependent.add_colocated_node_scores(instance, table, colocation, factor, Select.NONNEGATIVE)
+                or table
+            )
     return table[node.id].score
 
 
@@ -218,9 +218,7 @@ def assign_instances(collection: Resource, instances: list[Resource], max_total:
             break
         if instance.unassigned:
             current = _preferred_node(instance, optimal)
-            if current is not None and _assign_in_place(
-                instance, current, max_per_node, max_total - assigned
-            ):
+            if current is not None and _assign_in_place(instance, current, max_per_node, max_total - assigned):
                 assigned += 1
     for instance in instances:
         if not instance.unassigned:
@@ -249,8 +247,7 @@ class InstanceStates:
             return
         self.active = self.active or bool(instance.active)
         starting = any(
-            not action.has(OPTIONAL) and action.has(RUNNABLE)
-            for action in instance.actions_by_task.get("start", ())
+            not action.has(OPTIONAL) and action.has(RUNNABLE) for action in instance.actions_by_task.get("start", ())
         )
         stopping = any(
             not action.has(OPTIONAL) and action.flags & (PSEUDO | RUNNABLE)
@@ -362,9 +359,7 @@ def _update_interleaved(first: Action, then: Action, node: Place | None, mask: i
     return changed
 
 
-def update_ordered_instances(
-    first: Action, then: Action, node: Place | None, flags: int, mask: int, kind: int
-) -> int:
+def update_ordered_instances(first: Action, then: Action, node: Place | None, flags: int, mask: int, kind: int) -> int:
     """Carries one rule to the instances of a collection: pairwise if interleaved, else to each."""
     if then.resource is None:
         return 0

@@ -7,8 +7,8 @@ import re
 
 from lxml.etree import _Element as Element
 
-from ha.pe.core.sets import constrained_resource, has_sets, is_known, members_of_tag, read_sets
 from ha.pe.core.operation_config import parameters
+from ha.pe.core.sets import constrained_resource, has_sets, is_known, members_of_tag, read_sets
 from ha.pe.model import scores
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.constraint import Location
@@ -68,9 +68,7 @@ def unpack_location(cluster: Cluster, constraint: Element) -> None:
         _for_pattern(cluster, constraint, pattern)
 
 
-def _apply_to(
-    cluster: Cluster, constraint: Element, members: list[str], role: str | None, score: str | None
-) -> bool:
+def _apply_to(cluster: Cluster, constraint: Element, members: list[str], role: str | None, score: str | None) -> bool:
     for member in members:
         resource = constrained_resource(cluster, member)
         if resource is None:
@@ -123,9 +121,7 @@ def _alive(constraint: Element, given: RuleInput) -> bool:
     return any(evaluate(rule, given) for rule in lifetime.iterchildren("rule"))
 
 
-def _for_rule(
-    constraint: Element, rule: Element, resource: Resource, discovery: str | None, given: RuleInput
-) -> None:
+def _for_rule(constraint: Element, rule: Element, resource: Resource, discovery: str | None, given: RuleInput) -> None:
     cluster = resource.cluster
     resolved = cluster.document.resolve(rule)
     if resolved is None or not resolved.get("id"):

@@ -54,9 +54,7 @@ def create_migration_actions(resource: Resource, current: Node) -> None:
         migrate_from.needs = start.needs
         order_tasks(resource, "monitor", resource, "migrate_from", ORDERED)
     order_tasks(resource, "migrate_from", resource, "stop", ORDERED | UNMIGRATABLE_THEN_BLOCKS)
-    order_tasks(
-        resource, "migrate_from", resource, "start", ORDERED | UNMIGRATABLE_THEN_BLOCKS | FIRST_ELSE_THEN
-    )
+    order_tasks(resource, "migrate_from", resource, "start", ORDERED | UNMIGRATABLE_THEN_BLOCKS | FIRST_ELSE_THEN)
     if migrate_to is not None:
         _name_ends(migrate_to, current, target.node)
         if not resource.is_remote_connection:

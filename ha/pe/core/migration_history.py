@@ -56,9 +56,7 @@ def _state_change_after(resource: Resource, node_name: str, operation: Element |
     )
 
 
-def _newer_state(
-    resource: Resource, node_name: str, migrate_to: Element | None, migrate_from: Element | None
-) -> bool:
+def _newer_state(resource: Resource, node_name: str, migrate_to: Element | None, migrate_from: Element | None) -> bool:
     operation = migrate_from if migrate_from is not None else migrate_to
     if operation is None:
         return False

@@ -125,9 +125,7 @@ def _mark(resource: Resource, about: Action, task: str, kind: str, told: str, op
     return mark
 
 
-def create_marks(
-    resource: Resource, task: str, action: Action | None, complete: Action | None
-) -> Notification | None:
+def create_marks(resource: Resource, task: str, action: Action | None, complete: Action | None) -> Notification | None:
     """The marks around a task of a clone that wants notifications."""
     if not resource.notify:
         return None

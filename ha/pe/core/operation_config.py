@@ -152,9 +152,7 @@ def _validate_on_fail(resource: Resource, task: str, config: Element | None, met
 
 
 def _recurs_when_promoted(operation: Element) -> bool:
-    return (
-        interval_ms(operation.get("interval")) > 0 and (operation.get("role") or "").lower() in _PROMOTED_NAMES
-    )
+    return interval_ms(operation.get("interval")) > 0 and (operation.get("role") or "").lower() in _PROMOTED_NAMES
 
 
 def _inherit_promoted_monitor(resource: Resource, meta: dict[str, str]) -> None:

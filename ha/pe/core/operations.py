@@ -36,12 +36,7 @@ def make_action(resource: Resource, key: str, task: str, place: Place | None, op
     node = None if place is None else place.node
     known = resource.actions_with_key(key, node)
     action = known[0] if known else _new_action(resource, key, task, node, optional)
-    if (
-        action.node is not None
-        and not action.has(PSEUDO)
-        and not resource.managed
-        and "interval" not in action.meta
-    ):
+    if action.node is not None and not action.has(PSEUDO) and not resource.managed and "interval" not in action.meta:
         action.set(OPTIONAL)
     elif not optional:
         action.clear(OPTIONAL)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from itertools import pairwise
 
 from lxml.etree import _Element as Element
 
@@ -89,9 +90,7 @@ def _flags(kind: Kind, first_task: str | None, symmetry: Symmetry) -> int:
 def unpack_ordering(cluster: Cluster, constraint: Element) -> None:
     """Reads one rsc_order."""
     kind = _kind(constraint.get("kind"), constraint.get("score"))
-    symmetry = _symmetry(
-        constraint.get("kind"), constraint.get("score"), constraint.get("symmetrical"), kind, None
-    )
+    symmetry = _symmetry(constraint.get("kind"), constraint.get("score"), constraint.get("symmetrical"), kind, None)
     if has_sets(constraint):
         sets = list(read_sets(cluster, constraint))
     else:
@@ -195,9 +194,7 @@ def _order_within(cluster: Cluster, resource_set: ResourceSet, parent_kind: Kind
     kind = parent_kind if own is None else _kind(own, resource_set.get("score"))
     sequential_text = resource_set.get("sequential")
     sequential = sequential_text is None or boolean(sequential_text) is True
-    symmetry = _symmetry(
-        own, resource_set.get("score"), resource_set.get("symmetrical"), parent_kind, symmetrical
-    )
+    symmetry = _symmetry(own, resource_set.get("score"), resource_set.get("symmetrical"), parent_kind, symmetrical)
     flags = _flags(kind, task, symmetry)
     members = _members(cluster, resource_set.members)
     if members is None:
@@ -209,20 +206,18 @@ def _order_within(cluster: Cluster, resource_set: ResourceSet, parent_kind: Kind
             for then in members[index + 1 :]:
                 order_tasks(first, task, then, task, flags)
     elif sequential:
-        for first, then in zip(members, members[1:], strict=False):
+        for first, then in pairwise(members):
             order_tasks(first, task, then, task, flags)
     back = _INVERSE.get(task)
     if symmetry is Symmetry.ASYMMETRIC or not sequential or back is None:
         return True
     flags = _flags(kind, back, Symmetry.INVERSE)
-    for first, then in zip(members, members[1:], strict=False):
+    for first, then in pairwise(members):
         order_tasks(then, back, first, back, flags)
     return True
 
 
-def _order_between(
-    cluster: Cluster, firsts: ResourceSet, thens: ResourceSet, kind: Kind, symmetry: Symmetry
-) -> bool:
+def _order_between(cluster: Cluster, firsts: ResourceSet, thens: ResourceSet, kind: Kind, symmetry: Symmetry) -> bool:
     first_task: str | None = firsts.get("action") or "start"
     then_task: str | None = thens.get("action") or "start"
     require_all = boolean(firsts.get("require-all")) is not False

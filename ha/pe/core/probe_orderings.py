@@ -50,10 +50,10 @@ def _order_like_stop(ordering: Ordering) -> None:
         return
     if ordering.then_action is None and ordering.then_key is None:
         return
-    if ordering.then_resource is not None and first.launcher is ordering.then_resource:
-        if _is_task(ordering.then_action, ordering.then_key, "stop"):
-            # The stop of the container does not wait for probes inside it.
-            return
+    then_is_launcher = ordering.then_resource is not None and first.launcher is ordering.then_resource
+    if then_is_launcher and _is_task(ordering.then_action, ordering.then_key, "stop"):
+        # The stop of the container does not wait for probes inside it.
+        return
     flags = ORDERED | ordering.flags & (IF_FIRST_UNMIGRATABLE | IF_ON_SAME_NODE)
     if ordering.flags in (IF_REQUIRED_ON_SAME_NODE, IF_ON_SAME_NODE_OR_TARGET):
         flags = ordering.flags
@@ -77,10 +77,7 @@ def _probe_matters(probe: Action, then: Action) -> bool:
         # A node is unfenced before anything is probed there.
         return False
     return not (
-        then.task == "do_shutdown"
-        and probe.node is not None
-        and then.node is not None
-        and probe.node is not then.node
+        then.task == "do_shutdown" and probe.node is not None and then.node is not None and probe.node is not then.node
     )
 
 

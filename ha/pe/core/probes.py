@@ -95,11 +95,7 @@ def _guest_stays(resource: Resource, node: Node) -> bool:
         or node.unclean
         or guest.failed
         or guest.next_role is Role.STOPPED
-        or (
-            guest.orig_role > Role.STOPPED
-            and guest.assigned is not None
-            and guest.assigned.node not in guest.active
-        )
+        or (guest.orig_role > Role.STOPPED and guest.assigned is not None and guest.assigned.node not in guest.active)
     )
     if will_stop:
         new_ordering(

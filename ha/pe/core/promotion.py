@@ -58,8 +58,7 @@ def _score_counts(resource: Resource, node: Node) -> bool:
     if not resource.unique:
         active = next((a for child in top.children if (a := _member_on(child, base, node)) is not None), None)
         known = any(
-            (member := _member_on(child, base, None)) is not None and node.id in member.probed
-            for child in top.children
+            (member := _member_on(child, base, None)) is not None and node.id in member.probed for child in top.children
         )
         applies = active is resource or (active is None and known)
     if not applies:
@@ -304,9 +303,7 @@ def update_dependent_with_promotable(clone: Clone, dependent: Resource, colocati
 
 def update_promotable_dependent(clone: Clone, dependent: Resource, colocation: Colocation) -> int:
     """Adds to the promotion priority of a placed instance if one with the role it asks for is there."""
-    instance = find_compatible_instance(
-        dependent, clone, colocation.primary_role, False, colocation.node_attribute
-    )
+    instance = find_compatible_instance(dependent, clone, colocation.primary_role, False, colocation.node_attribute)
     if instance is not None:
         dependent.priority = scores.add(dependent.priority, colocation.score)
         return colocation.score

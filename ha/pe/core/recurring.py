@@ -68,8 +68,10 @@ def create_recurring_actions(resource: Resource) -> None:
         return
     place = resource.assigned
     start: Action | None = None
-    if place is not None and not place.node.maintenance and (
-        resource.next_role is not Role.STOPPED or not resource.managed
+    if (
+        place is not None
+        and not place.node.maintenance
+        and (resource.next_role is not Role.STOPPED or not resource.managed)
     ):
         start = start_action(resource, place, True)
     for element in resource.operations:
@@ -173,9 +175,7 @@ def _order_after_stops(resource: Resource, node: Node, monitor: Action) -> None:
         if not stop.has(RUNNABLE):
             monitor.clear(RUNNABLE)
         if resource.managed:
-            new_ordering(
-                resource.cluster, FIRST_IMPLIES_THEN | UNRUNNABLE_FIRST_BLOCKS, first=stop, then=monitor
-            )
+            new_ordering(resource.cluster, FIRST_IMPLIES_THEN | UNRUNNABLE_FIRST_BLOCKS, first=stop, then=monitor)
 
 
 def _cancel_where_active(resource: Resource, node: Node, operation: Recurring) -> None:
@@ -206,17 +206,13 @@ def cancel_action(resource: Resource, task: str, interval: int, node: Node | Non
     return cancel
 
 
-def schedule_cancel(
-    resource: Resource, call_id: str | None, task: str, interval: int, node: Node, reason: str
-) -> None:
+def schedule_cancel(resource: Resource, call_id: str | None, task: str, interval: int, node: Node, reason: str) -> None:
     """Cancels a recurring operation that runs but should not."""
     cancel = cancel_action(resource, task, interval, node)
     if call_id is not None:
         cancel.meta["call-id"] = call_id
     resource.cluster.reporter.action(cancel, "required", reason)
-    new_ordering(
-        resource.cluster, ORDERED, first_resource=resource, first_key=resource.key("stop"), then=cancel
-    )
+    new_ordering(resource.cluster, ORDERED, first_resource=resource, first_key=resource.key("stop"), then=cancel)
 
 
 def reschedule_recurring(resource: Resource, task: str, interval: int, node: Node) -> None:

@@ -178,9 +178,7 @@ def _apply_flags(first: Action, then: Action, first_flags: int, then_flags: int,
     resource = then.resource
     if flags & FIRST_IMPLIES_THEN:
         if resource is not None:
-            changed |= resource.update_ordered(
-                first, then, node, first_flags & OPTIONAL, OPTIONAL, FIRST_IMPLIES_THEN
-            )
+            changed |= resource.update_ordered(first, then, node, first_flags & OPTIONAL, OPTIONAL, FIRST_IMPLIES_THEN)
         elif not first_flags & OPTIONAL and then.has(OPTIONAL):
             then.clear(OPTIONAL)
             changed |= UPDATED_THEN
@@ -188,9 +186,7 @@ def _apply_flags(first: Action, then: Action, first_flags: int, then_flags: int,
         changed |= resource.update_ordered(first, then, node, first_flags, OPTIONAL | RUNNABLE, INTERMEDIATE_STOP)
     if flags & THEN_IMPLIES_FIRST:
         if first.resource is not None:
-            changed |= first.resource.update_ordered(
-                first, then, node, first_flags, OPTIONAL, THEN_IMPLIES_FIRST
-            )
+            changed |= first.resource.update_ordered(first, then, node, first_flags, OPTIONAL, THEN_IMPLIES_FIRST)
         elif not first_flags & OPTIONAL and first.has(RUNNABLE):
             first.clear(RUNNABLE)
             changed |= UPDATED_FIRST
@@ -295,10 +291,7 @@ def _restart(first: Action, then: Action, mask: int) -> None:
     assert then.resource is not None
     wanted = bool(mask & OPTIONAL) and not then.has(OPTIONAL)
     impossible = (
-        bool(mask & RUNNABLE)
-        and not then.has(RUNNABLE)
-        and then.resource.managed
-        and first.resource is then.resource
+        bool(mask & RUNNABLE) and not then.has(RUNNABLE) and then.resource.managed and first.resource is then.resource
     )
     if not wanted and not impossible:
         return

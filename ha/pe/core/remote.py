@@ -104,9 +104,7 @@ def order_remote_actions(cluster: Cluster) -> None:
         if resource is None:
             continue
         if resource.is_remote_connection and action.task == "clear_failcount":
-            new_ordering(
-                cluster, ORDERED, first=action, then_resource=resource, then_key=resource.key("start")
-            )
+            new_ordering(cluster, ORDERED, first=action, then_resource=resource, then_key=resource.key("start"))
             continue
         node = action.node
         if node is None or not node.is_remote_kind or action.has(PSEUDO) or node.remote is None:

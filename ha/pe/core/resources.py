@@ -184,9 +184,7 @@ def _read_flags(resource: Resource) -> bool:
         resource.promotable = is_true(meta.get("promotable"))
     else:
         resource.unique = True
-    resource.multiply_active = _MULTIPLY_ACTIVE.get(
-        meta.get("multiple-active", "").lower(), MultiplyActive.RESTART
-    )
+    resource.multiply_active = _MULTIPLY_ACTIVE.get(meta.get("multiple-active", "").lower(), MultiplyActive.RESTART)
     if (xml.get("class") or "").lower() == "stonith":
         cluster.have_fencing = True
         resource.fence_device = True

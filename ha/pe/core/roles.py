@@ -160,9 +160,7 @@ def _stop(resource: Resource, place: Place | None, optional: bool) -> None:
         if _is_expected(resource, node):
             continue
         if resource.migration_target is not None:
-            if node is resource.migration_target and resource.assigned is not None and (
-                resource.assigned.node is node
-            ):
+            if node is resource.migration_target and resource.assigned is not None and (resource.assigned.node is node):
                 continue
             optional = False
         stop = stop_action(resource, node, optional)

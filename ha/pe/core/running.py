@@ -58,8 +58,10 @@ def _apply_policy(resource: Resource) -> None:
         resource.managed = False
         resource.blocked = True
         parent = resource.parent
-        if parent is not None and (parent.is_group or parent.is_bundle) and (
-            parent.multiply_active is MultiplyActive.BLOCK
+        if (
+            parent is not None
+            and (parent.is_group or parent.is_bundle)
+            and (parent.multiply_active is MultiplyActive.BLOCK)
         ):
             for member in parent.children:
                 member.managed = False

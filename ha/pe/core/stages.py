@@ -119,9 +119,7 @@ def _forget_failures_of_removed(resource: Resource) -> None:
     for node in resource.cluster.nodes:
         if node.online and fail_count(node, resource, effective=True)[0]:
             clear = clear_fail_count(resource, node, "it is removed")
-            new_ordering(
-                resource.cluster, ORDERED, first=clear, then_resource=resource, then_key=resource.key("stop")
-            )
+            new_ordering(resource.cluster, ORDERED, first=clear, then_resource=resource, then_key=resource.key("stop"))
 
 
 # Stage 10: fencing and shutdown ------------------------------------------------------------------------------------

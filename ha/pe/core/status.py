@@ -90,7 +90,6 @@ def _read_wishes(node: Node) -> None:
         node.maintenance = True
 
 
-
 def _member_since(cluster: Cluster, element: Element) -> int:
     """When it joined the membership: a moment, 0 if it is out, -1 if it was never seen."""
     text = element.get("in_ccm")
@@ -209,9 +208,7 @@ def judge_remote_node(node: Node) -> None:
         node.remote_reset = True
     elif connection.failed:
         node.online = False
-    elif connection.orig_role is Role.STOPPED or (
-        container is not None and container.orig_role is Role.STOPPED
-    ):
+    elif connection.orig_role is Role.STOPPED or (container is not None and container.orig_role is Role.STOPPED):
         node.online = False
         node.remote_reset = False
     elif host is not None and not host.online and host.unclean:

@@ -26,8 +26,8 @@ def unpack_ticket(cluster: Cluster, constraint: Element) -> None:
     policy = constraint.get("loss-policy")
     if has_sets(constraint):
         for resource_set in read_sets(cluster, constraint):
-            for id in resource_set.members:
-                resource = constrained_resource(cluster, id)
+            for member_id in resource_set.members:
+                resource = constrained_resource(cluster, member_id)
                 if resource is None:
                     return
                 _depend(resource_set.id, resource, ticket, resource_set.get("role"), policy)
@@ -68,9 +68,10 @@ def _enforce(resource: Resource, dependency: TicketDependency) -> None:
     ticket, policy = dependency.ticket, dependency.loss_policy
     if not ticket.granted and resource.active:
         _take_away(resource, dependency)
-    elif not ticket.granted or ticket.standby:
-        if dependency.role is not Role.PROMOTED or policy is LossPolicy.STOP:
-            ban_everywhere(resource, f"{dependency.id}: no ticket {ticket.id}")
+        return
+    concerned = dependency.role is not Role.PROMOTED or policy is LossPolicy.STOP
+    if concerned and (not ticket.granted or ticket.standby):
+        ban_everywhere(resource, f"{dependency.id}: no ticket {ticket.id}")
 
 
 def _take_away(resource: Resource, dependency: TicketDependency) -> None:

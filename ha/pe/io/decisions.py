@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Decides in an I/O thread, so that the loop goes on beating, and keeps each input as a file crm_simulate can replay."""
+"""Decides in an I/O thread, so that the loop goes on beating, and keeps each input for crm_simulate."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DecisionAdapter:
 
 
 def decide(request: Decide, path: Path) -> Decided:
-    """Decides, and keeps the input whether or not that succeeds. A disk that is full costs the copy, not the decision."""
+    """Decides, and keeps the input whether or not that succeeds. A full disk costs the copy, not the decision."""
     began = time.monotonic_ns()
     saved_as = str(path)
     try:

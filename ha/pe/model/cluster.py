@@ -51,13 +51,13 @@ class Cluster:
     __slots__ = (
         "_by_history", "_by_id", "_node_by_id", "_node_by_name", "actions", "cancel_removed_actions", "colocations",
         "concurrent_fencing", "dc", "document", "failed", "fence_action", "fence_remote_without_quorum",
-        "fencing_enabled", "have_fencing", "have_remote_nodes", "health_colours", "in_maintenance",
-        "lrm_index", "locations", "next_action_id", "no_quorum_policy", "node_pending_ms", "nodes",
-        "now", "on_fail_block", "op_defaults", "options", "orderings", "parameter_checks", "placement_strategy",
-        "priority_fencing_ms", "probe_resources", "quorate", "recheck_by", "reporter",
-        "resources", "restart_marks", "rsc_defaults", "sanitized", "shutdown_lock", "shutdown_lock_ms", "singletons",
-        "start_failure_fatal", "startup_fencing", "stop_all", "stop_needed", "stop_removed_resources", "symmetric",
-        "tags", "templates", "tickets", "unfencing", "wants_tables",
+        "fencing_enabled", "have_fencing", "have_remote_nodes", "health_colours", "in_maintenance", "locations",
+        "lrm_index", "next_action_id", "no_quorum_policy", "node_pending_ms", "nodes", "now", "on_fail_block",
+        "op_defaults", "options", "orderings", "parameter_checks", "placement_strategy", "priority_fencing_ms",
+        "probe_resources", "quorate", "recheck_by", "reporter", "resources", "restart_marks", "rsc_defaults",
+        "sanitized", "shutdown_lock", "shutdown_lock_ms", "singletons", "start_failure_fatal", "startup_fencing",
+        "stop_all", "stop_needed", "stop_removed_resources", "symmetric", "tags", "templates", "tickets", "unfencing",
+        "wants_tables",
     )  # fmt: skip
 
     def __init__(self, document: Document, now: int, reporter: Reporter) -> None:

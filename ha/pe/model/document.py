@@ -75,7 +75,6 @@ def _parse(text: bytes) -> Element:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
         raise CibError(f"not well-formed XML: {error}") from error
-    information = root.getroottree().docinfo
-    if information is not None and information.doctype:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise CibError("a CIB has no document type declaration")
     return root

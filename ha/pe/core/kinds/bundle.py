@@ -50,7 +50,7 @@ from ha.pe.model.action import (
     Action,
 )
 from ha.pe.model.constraint import Colocation, Location
-from ha.pe.model.node import Candidate, CandidateTable, Discovery, Node, candidate_of
+from ha.pe.model.node import Candidate, CandidateTable, Discovery, Node
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY, MINUS_INFINITY
@@ -175,9 +175,7 @@ class Bundle(Resource):
         replica.container = container
         self.children.append(container)
         if replica.address is not None:
-            replica.ip = unpack_resource(
-                cluster, address_definition(definition, replica.number, replica.address), self
-            )
+            replica.ip = unpack_resource(cluster, address_definition(definition, replica.number, replica.address), self)
             if replica.ip is None:
                 return False
             self.children.append(replica.ip)

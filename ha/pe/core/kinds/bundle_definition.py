@@ -195,9 +195,7 @@ def host_entry(definition: BundleDefinition, number: int, address: str) -> str:
     return f" --hosts-entry={address}={definition.prefix}-{number}"
 
 
-def container_definition(
-    definition: BundleDefinition, number: int, address: str | None, has_child: bool
-) -> Element:
+def container_definition(definition: BundleDefinition, number: int, address: str | None, has_child: bool) -> Element:
     """The resource of one container."""
     prefix = definition.prefix
     element = _primitive(_as_id(f"{prefix}-{definition.agent}-{number}"), "heartbeat", definition.agent)

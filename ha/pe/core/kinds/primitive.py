@@ -97,9 +97,7 @@ class Primitive(Resource):
         self._apply_colocations()
         if self.next_role is Role.STOPPED:
             ban_everywhere(self, "target-role")
-        elif (
-            self.next_role > self.orig_role and not cluster.quorate and cluster.no_quorum_policy == "freeze"
-        ):
+        elif self.next_role > self.orig_role and not cluster.quorate and cluster.no_quorum_policy == "freeze":
             set_next_role(self, self.orig_role, "no-quorum-policy=freeze")
         if cluster.wants_tables:
             cluster.reporter.table("pcmk__primitive_assign", self)
