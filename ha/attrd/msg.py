@@ -17,7 +17,9 @@ class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"
 class UpdateAttribute(Message, frozen=True, kw_only=True):
     """Set a transient attribute of `node` ("" = this one); value None removes it. Answered by Updated.
 
-    `dampen_ms` holds the write back until nothing changed for that long. A value "NAME++" or "+=N" counts up.
+    The answer comes when the CIB has the value, at once if it is dampened or private. `dampen_ms` holds the write back
+    until nothing changed for that long; 0 means as set before, unless `keep_dampening` is false. A value "NAME++",
+    "value++", "NAME+=N" or "value+=N" counts up.
     """
 
     request_id: str
@@ -27,6 +29,7 @@ class UpdateAttribute(Message, frozen=True, kw_only=True):
     set_id: str = ""
     private: bool = False
     dampen_ms: int = 0
+    keep_dampening: bool = True
 
 
 class Updated(Message, frozen=True, kw_only=True):
@@ -111,6 +114,7 @@ class Change(Message, frozen=True, kw_only=True):
     set_id: str = ""
     private: bool = False
     dampen_ms: int = 0
+    keep_dampening: bool = True
     clear: bool = False
 
 

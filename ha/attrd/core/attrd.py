@@ -208,6 +208,7 @@ class Attrd:
             set_id=message.set_id,
             private=message.private,
             dampen_ms=max(0, message.dampen_ms),
+            keep_dampening=message.keep_dampening,
         )
         self._ask(sender, message.request_id, [change])
 
@@ -322,7 +323,7 @@ class Attrd:
             stamp=self.table.stamp(),
             set_id=change.set_id or (known.set_id if known else ""),
             private=change.private or (known is not None and known.private and known.value is not None),
-            dampen_ms=change.dampen_ms or (known.dampen_ms if known else 0),
+            dampen_ms=change.dampen_ms or (known.dampen_ms if known and change.keep_dampening else 0),
         )
         same = known is not None and msgspec.structs.replace(known, stamp=entry.stamp) == entry
         if same and not self.writer.dirty(key):
