@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from ha.ccm.msg import MembershipEvent, View, ViewId
 from ha.cib.model.store import PublishCib
-from ha.cib.msg import Changed, Lead, Version
+from ha.cib.msg import Changed, Follow, Lead, Version
 from ha.heartbeat.msg import Deliver
 from ha.ipc import codec
 from ha.lrm.msg import RunOperation
 from ha.machine import Effect, Event, Everyone, Execute, Local, Message, Received, Remote, Send
+from ha.rmd.msg import LeftCluster
 from ha.sim.agents import AgentCall
 from ha.sim.node import Node
 from ha.sim.process import Process
@@ -53,7 +54,8 @@ class _SeenView:
 class AgreedViews(Watcher):
     """P2: a view id means the same members and quorum to all, is not reused, and has at most one DC.
 
-    When the crmd that was DC has died, another one may become DC in the same view; while it lives, though frozen, none.
+    When the crmd that was DC has died or resigned, another may become DC in the same view; while it lives, though frozen,
+    none may.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,8 @@ class AgreedViews(Watcher):
             self._said(process, message, message.view)
         elif isinstance(message, Lead) and process.name == "crmd":
             self._leads(process, message)
+        elif isinstance(message, (Follow, LeftCluster)) and process.name == "crmd":
+            self._resigns(process)
 
     def _said(self, process: Process, event: MembershipEvent, view: View) -> None:
         name = process.node.name
@@ -121,6 +125,11 @@ class EqualCibs(Watcher):
             raise Violation(
                 "P3", f"CIB {changed.version} differs: digest {digest} on {first}, {changed.digest} on {node}"
             )
+
+    def _resigns(self, process: Process) -> None:
+        for view in self.views.values():
+            if view.dc is process:
+                view.dc = None
 
 
 class CurrentOrders(Watcher):

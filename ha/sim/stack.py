@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import ha.attrd.core
 import ha.ccm.core
 import ha.cib.core
 import ha.crm.core
@@ -69,6 +70,10 @@ def _stonithd(setup: Setup) -> Machine:
     return ha.stonith.core.build(node=setup.node)
 
 
+def _attrd(setup: Setup) -> Machine:
+    return ha.attrd.core.build(node=setup.node)
+
+
 def _crmd(setup: Setup) -> Machine:
     times = settings(setup)
     return ha.crm.core.build(
@@ -107,6 +112,7 @@ def production(options: dict[str, str]) -> Stack:
         WorkerKind("cib", _cib),
         WorkerKind("stonithd", _stonithd),
         WorkerKind("lrmd", _lrmd),
+        WorkerKind("attrd", _attrd),
         WorkerKind("crmd", _crmd),
         WorkerKind("pengine", _pengine, on_demand=True),
         WorkerKind("tengine", _tengine, on_demand=True),
