@@ -32,6 +32,8 @@ ATTEMPT_MARGIN_MS = 2_000
 """Beyond the action's time and delay, for the message there and back."""
 MAX_REQUESTS = 1_000
 """Fences under way; one more is refused."""
+MAX_NAME_LENGTH = 256
+"""Of request ids and targets; what a program sends beyond it is refused."""
 MAX_ANSWERS = 100
 """Answers kept for requests that are repeated."""
 MIN_TIMEOUT_MS = 1_000
@@ -90,6 +92,8 @@ class Leader:
         if message.view is not None and self.newest_view is not None and message.view < self.newest_view:
             reason = f"its view {message.view.instance} is older than {self.newest_view.instance}"
             return self._refuse(message, asker, reason)
+        if not is_name(message.target) or not is_name(message.request_id):
+            return self._refuse(message, asker, "target and request id must be printable, 1 to 256 characters")
         equal = self._under_way(message.target, message.action)
         if equal is not None:
             if (asker, message.request_id) not in equal.askers:
@@ -326,6 +330,9 @@ class Leader:
 
     def confirm(self, request_id: str, target: str, asker: Asker, now: Instant) -> list[Effect]:
         """A person vouches that the target is down: whatever was asked for it is answered."""
+        if not is_name(target) or not is_name(request_id):
+            nameless = Fenced(request_id=request_id, target=target, action="off", ok=False, reason="no name of a node")
+            return [_answer(asker, nameless)]
         manual = Request(
             key=f"confirm {_key(asker, request_id)}", target=target.lower(), action="off", view=None, timeout_ms=0,
             askers=[(asker, request_id)], deadline_ms=now, target_was_member=False,
@@ -351,6 +358,14 @@ class Leader:
                 effects += self._attempt_failed(request, f"{request.executor} has left the cluster", now)
         return effects
 
+    def executor_is_back(self, node: str, now: Instant) -> list[Effect]:
+        """A stonithd that was restarted may have lost what it was told."""
+        effects: list[Effect] = []
+        for request in list(self._requests.values()):
+            if request.attempt is not None and request.executor == node != self._node:
+                effects += self.repeat(request.key, now)
+        return effects
+
     def pending(self, now: Instant) -> list[FenceEvent]:
         at_s = (now + self.wall_offset_ms) // 1000
         return [
@@ -361,6 +376,10 @@ class Leader:
             )
             for request in self._requests.values()
         ]  # fmt: skip
+
+
+def is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()
 
 
 def _answer(asker: Asker, message: Fenced) -> Effect:

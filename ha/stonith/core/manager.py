@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 
 from ha.ccm.msg import MembershipEvent, ViewId
 from ha.cib.msg import Answer, Changed, Subscribe
+from ha.heartbeat.msg import ModuleStatus
 from ha.machine import (
     Client,
     Connected,
@@ -212,6 +213,11 @@ class FenceManager:
                 return [*self._registry.answered(message, now), *self._configured(now)]
             case Local("ccm"), MembershipEvent():
                 return self._membership(message, now)
+            case Local("heartbeat"), ModuleStatus():
+                is_back = message.up and message.module == "stonithd"
+                return self._leader.executor_is_back(message.node, now) if is_back else []
+            case Local("heartbeat"), _:
+                return []  # nodes and links are ccm's affair
             case Local("lrmd"), DeviceOperation():
                 return self._device_operation(message, now)
             case (Local("crmd") | Client()), FenceNode():

@@ -9,6 +9,7 @@ import pytest
 
 from ha.ccm.msg import ViewId
 from ha.cib.msg import Changed, Version
+from ha.heartbeat.msg import ModuleStatus
 from ha.machine import Local, Message, Received, Remote
 from ha.stonith.model.execution import FenceAgentResult, RunFenceAgent
 from ha.stonith.msg import (
@@ -196,6 +197,31 @@ def test_lost_orders_and_answers_are_repeated_and_done_once() -> None:
     world.advance(10_000)
     assert world.called() == ["n2: power reboot n3"]
     assert world.nodes["n1"].fenced()[0].ok
+
+
+def test_a_restarted_executor_is_asked_again_at_once() -> None:
+    ban = '<rsc_location id="l" rsc="power" node="n1" score="-INFINITY"/>'
+    world = World(POWER, constraints=ban)
+    world.lose("n3")
+    world.lost_mail = lambda sender, to, message: isinstance(message, RunDevice)
+    world.nodes["n1"].fences("n3")
+    world.settle()
+    world.lost_mail = lambda sender, to, message: False
+    world.nodes["n1"].give(Received(Local("heartbeat"), ModuleStatus(node="n2", module="stonithd", up=True)))
+    world.settle()
+    assert world.called() == ["n2: power reboot n3"]
+    assert world.now == 1_000
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "n3\naction=on", "n\x00"])
+def test_nonsense_for_a_target_is_refused(name: str) -> None:
+    world = World(POWER)
+    node = world.nodes["n1"]
+    node.program(FenceNode(request_id="1", target=name, action="off", timeout_ms=10_000))
+    node.program(ConfirmFenced(request_id="2", target=name))
+    node.program(FenceNode(request_id=name, target="n3", action="off", timeout_ms=10_000))
+    assert [reply.ok for reply in node.replies if isinstance(reply, Fenced)] == [False, False, False]
+    assert world.called() == []
 
 
 # Views ---------------------------------------------------------------------------------------------------------------
