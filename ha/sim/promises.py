@@ -54,8 +54,8 @@ class _SeenView:
 class AgreedViews(Watcher):
     """P2: a view id means the same members and quorum to all, is not reused, and has at most one DC.
 
-    When the crmd that was DC has died or resigned, another may become DC in the same view; while it lives, though frozen,
-    none may.
+    When the crmd that was DC has died or resigned, another may become DC in the same view; while it lives, though
+    frozen, none may.
     """
 
     def __init__(self) -> None:
@@ -99,6 +99,11 @@ class AgreedViews(Watcher):
             raise Violation("P2", f"two DCs in view {message.view}: {known.dc!r} is still alive, and {process!r} leads")
         known.dc = process
 
+    def _resigns(self, process: Process) -> None:
+        for view in self.views.values():
+            if view.dc is process:
+                view.dc = None
+
 
 class EqualCibs(Watcher):
     """P3: two CIBs of equal version are byte-equal: what every cib publishes, and the digests it tells."""
@@ -125,11 +130,6 @@ class EqualCibs(Watcher):
             raise Violation(
                 "P3", f"CIB {changed.version} differs: digest {digest} on {first}, {changed.digest} on {node}"
             )
-
-    def _resigns(self, process: Process) -> None:
-        for view in self.views.values():
-            if view.dc is process:
-                view.dc = None
 
 
 class CurrentOrders(Watcher):
