@@ -30,6 +30,8 @@ from ha.root import Root, RootError
 EXIT_FAILED = 1
 EXIT_NOT_RUNNING = 7
 EXIT_CONFIG = 78
+EXIT_GAVE_UP = 75
+"""A worker could not be kept alive, or the node was to be reset: init must not simply start it again."""
 
 TAKEOVER_WAIT_MS = 5_000
 """How long a new rmd that apphbd starts waits for the lock of the one that died."""
@@ -183,7 +185,7 @@ def _serve(
     options.close_logger()
     if ended == "reload":
         _execute_anew(root)
-    return EXIT_FAILED if supervisor.failure else 0
+    return EXIT_GAVE_UP if supervisor.failure else 0
 
 
 def _say_ready(pipe: int) -> None:

@@ -191,7 +191,7 @@ def test_reset_without_leave_to_reset_ends_everything() -> None:
         everyone = children_of(rmd)
         with Connection.open(node.root, "rmd", program="test") as connection:
             connection.send(ResetNode(reason="the lease is lost"))
-            assert node.process.wait(20) == 1
+            assert node.process.wait(20) == 75
         assert "reset of this node: the lease is lost (rmd.cf: reset none)" in node.log()
         wait_for(lambda: not any(map(alive, everyone)), "every worker has ended")
 

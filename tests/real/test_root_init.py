@@ -70,5 +70,6 @@ def test_the_unit_is_well_formed(tmp_path: Path) -> None:
     unit = (REPOSITORY / "init" / "heartbeat.service").read_text()
     copy = tmp_path / "heartbeat.service"
     copy.write_text(unit.replace("/usr/sbin/rmd", "/bin/true").replace("/usr/bin/supervisorctl", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "--man=no", "verify", str(copy)], capture_output=True, text=True, check=False)
+    command = ["systemd-analyze", "--man=no", "verify", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "heartbeat.service" not in done.stderr, done.stderr

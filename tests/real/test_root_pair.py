@@ -12,6 +12,7 @@ import pytest
 
 from ha.apphbd.msg import Clients, GetClients
 from ha.ipc.client import Connection
+from ha.rmd.msg import ResetNode
 from tests.real.rmd_node import FAST_PAIR, Node, alive, children_of, title_of
 from tests.real.waiting import wait_for
 
@@ -191,3 +192,20 @@ def await_words(systemd: socket.socket, words: str) -> str:
     while words not in (text := systemd.recv(4096).decode()):
         continue
     return text
+
+
+def test_a_reset_by_watchdog_ends_all_without_disarming_it() -> None:
+    with Node({"one": BEATING}, rmd_cf="reset watchdog\n") as node:
+        device = node.root.path("/watchdog")
+        device.touch()
+        node.environment["HA_WATCHDOG"] = str(device)
+        node.start()
+        assert node.process is not None
+        rmd = node.rmd_pid
+        assert rmd is not None
+        everyone = children_of(rmd)
+        with Connection.open(node.root, "rmd", program="test") as connection:
+            connection.send(ResetNode(reason="the lease is lost"))
+            assert node.process.wait(20) == 75
+        wait_for(lambda: not any(map(alive, everyone)), "everyone has ended")
+        assert set(device.read_bytes()) == {ord("1")}

@@ -4,8 +4,10 @@
 options      where supervisor's configuration comes from
 process      one worker or program: forked, reaped, restarted
 child        what happens in the fork until the worker's main is called
-loop         the supervisor itself: waits, reaps, restarts, talks to apphbd
-pair         apphbd's end of the channel, and what rmd tells it
+loop         the supervisor itself: waits, reaps, restarts, stops in good order
+guard        dealings with apphbd, and what becomes of the hung
+requests     rmd.sock: what the crmd and programs ask
+pair         rmd's end of the channel to apphbd
 evidence     what is known of a worker before it is killed
 reset        resets the machine
 pidfile      one rmd per root

@@ -21,35 +21,24 @@ from typing import Any
 from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ProcessException
-from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
+from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
-from ha.apphbd.io.links import Door
-from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, ShuttingDown
-from ha.ipc.codec import CodecError
+from ha.apphbd.msg import ShuttingDown
 from ha.ipc.journal import Journal
-from ha.machine import Client, Instant, Level, Local, Message
-from ha.rmd.core.pair import PairWatch
-from ha.rmd.io import evidence
+from ha.machine import Instant
+from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
 from ha.rmd.io.pair import Channel
 from ha.rmd.io.process import Worker
+from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
 from ha.rmd.io.systemd import Systemd
-from ha.rmd.model import APPHBD, Escalation, Reset, Settings
-from ha.rmd.msg import GetWorkers, LeaveCluster, LeftCluster, ResetNode, StartWorker, StopWorker, WorkerLine, Workers
+from ha.rmd.model import Escalation, Reset, Settings
 from ha.root import Root
-
-APPHBD_START_MS = 10_000
-"""apphbd beats for the first time within this, or is killed and forked again."""
 
 MAX_WAIT_S = 1.0
 """Between two looks at supervisor's own clockwork (its tick events)."""
-
-UNCONFIRMED_KILL_MS = 5_000
-"""A worker that was killed and has not ended by then hangs in the kernel."""
-
-CRMD = Local("crmd")
 
 
 class RootSupervisor(Supervisor):
@@ -66,18 +55,13 @@ class RootSupervisor(Supervisor):
         self.failure = ""
         """Why rmd ends, when that is not because it was asked to."""
         self.on_ready: Callable[[], None] = lambda: None
-        self.channel = Channel(settings)
-        self._pair = PairWatch(APPHBD_START_MS, settings.pair_deadline_ms)
-        self._pair_beat_at: Instant = 0
+        self.is_ready = False
+        self._guard = Guard(self, settings, self._reset)
+        self._requests: Requests | None = None
         self._journal = Journal("rmd", node, root)
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
-        self._channel_descriptor: int | None = None
-        self._door: Door | None = None
-        self._kills: dict[int, tuple[str, Instant]] = {}
         self._leave_until: Instant | None = None
-        self._left = False
-        self._is_ready = False
         self._watchdog_at: Instant = 0
         self._groups: list[Any] | None = None
         self._workers: list[Worker] | None = None
@@ -95,31 +79,20 @@ class RootSupervisor(Supervisor):
         """Also while the crmd stops the node's resources: it needs its workers for that."""
         return bool(self.options.mood == SupervisorStates.RUNNING)
 
+    @property
+    def channel(self) -> Channel:
+        return self._guard.channel
+
     def announce_long_step(self) -> None:
         self.channel.beat(busy=True)
 
     def forked(self, worker: Worker) -> None:
         """In rmd, right after the fork."""
-        now = self.now()
-        if worker.name == APPHBD:
-            self.channel.forked()
-            self._pair.started(now)
-            self._watch_channel()
-            self._tell_apphbd_everything(worker)
-        else:
-            self.channel.send(self._expectation(worker))
+        self._guard.forked(worker)
 
     def ended(self, worker: Worker, pid: int) -> None:
         """Its process was reaped."""
-        self._kills.pop(pid, None)
-        if worker.name == APPHBD:
-            self._pair.ended()
-            self._unwatch_channel()
-            self.channel.close()
-            if worker.state == ProcessStates.STOPPED and not self.stopping:
-                self.warn("apphbd is stopped: nobody watches the workers, and nobody pets the watchdog")
-        else:
-            self.channel.send(Gone(module=worker.name, pid=pid))
+        self._guard.ended(worker, pid)
 
     def escalate(self, kind: Escalation, text: str) -> None:
         self.failure = text
@@ -159,7 +132,7 @@ class RootSupervisor(Supervisor):
         events.clear()
         self._take_signals()
         try:
-            self._door = Door("rmd", self.node, f"{self.node}-{self.pid}-{self.now():x}", self.root, self)
+            self._requests = Requests(self, self._reset)
             for config in self.options.process_group_configs:
                 self.add_process_group(config)
             self.options.openhttpservers(self)
@@ -174,8 +147,7 @@ class RootSupervisor(Supervisor):
         events.notify(events.SupervisorRunningEvent())
         for group in self.groups():
             group.transition()  # in start order: the first workers run while later ones' code is read
-            if self._channel_descriptor is not None:
-                self._apphbd_speaks()
+            self._guard.listen()
         self._load_the_rest()
         while True:
             self._judge_mood()
@@ -194,7 +166,7 @@ class RootSupervisor(Supervisor):
         asked_s = self._patience_s()
         before = self.now()
         ready = self._wait(asked_s)
-        self._pair.held_up(self.now() - before - int(asked_s * 1000), self.now())
+        self._guard.held_up(self.now() - before - int(asked_s * 1000))
         for descriptor, mask in ready:
             self._dispatch(descriptor, mask)
         self.reap()
@@ -202,23 +174,17 @@ class RootSupervisor(Supervisor):
             group.transition()
         self.handle_signal()
         self.tick()
-        self._judge_apphbd()
-        self._judge_kills()
         self._judge_readiness()
         self._journal.flush()
+        self._guard.turn()
         now = self.now()
-        if now >= self._pair_beat_at:
-            self._pair_beat_at = now + self.settings.pair_interval_ms
-            self.channel.beat()
         if self.systemd.watchdog_interval_ms and now >= self._watchdog_at:
             self._watchdog_at = now + self.systemd.watchdog_interval_ms
             self.systemd.watchdog()
 
     def _patience_s(self) -> float:
         now = self.now()
-        waits = [MAX_WAIT_S, max(0, self._pair_beat_at - now) / 1000]
-        if self._pair.due is not None:
-            waits.append(max(0, self._pair.due - now) / 1000)
+        waits = [MAX_WAIT_S, max(0, self._guard.due() - now) / 1000]
         if self._leave_until is not None:
             waits.append(max(0.001, (self._leave_until - now) / 1000))
         waits += [due for worker in self.workers() if (due := worker.due()) is not None]
@@ -269,10 +235,9 @@ class RootSupervisor(Supervisor):
 
     def _close(self) -> None:
         signal.set_wakeup_fd(-1)
-        if self._door is not None:
-            self._door.close()
-        self._unwatch_channel()
-        self.channel.close()
+        if self._requests is not None:
+            self._requests.close()
+        self._guard.close()
         self.options.close_httpservers()
         self.options.cleanup()
         self._journal.flush()
@@ -301,8 +266,8 @@ class RootSupervisor(Supervisor):
         """
         if self.options.mood != SupervisorStates.SHUTDOWN or self._leave_until is not None:
             return False
-        assert self._door is not None
-        if not self._door.send(CRMD, LeaveCluster()):
+        assert self._requests is not None
+        if not self._requests.ask_to_leave():
             self.info("no crmd is connected: nothing has to leave the cluster")
             return False
         self.info("asked the crmd to leave the cluster")
@@ -313,7 +278,7 @@ class RootSupervisor(Supervisor):
     def _judge_leaving(self, until: Instant) -> None:
         if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
             self.warn("asked to stop again: the workers are stopped without waiting for the crmd")
-        elif self._left:
+        elif self._requests is not None and self._requests.left:
             self.options.mood = SupervisorStates.SHUTDOWN
         elif self.now() >= until and self.options.mood == SupervisorStates.RUNNING:
             waited = f"{self.settings.leave_timeout_ms} ms"
@@ -321,113 +286,27 @@ class RootSupervisor(Supervisor):
             self.options.mood = SupervisorStates.SHUTDOWN
 
     def _begin_stop(self) -> None:
+        self._leave_until = None
         self.stopping = True
         self.stop_groups = list(self.groups())
         self.systemd.stopping()
         self.channel.send(ShuttingDown())
         events.notify(events.SupervisorStoppingEvent())
 
-    # apphbd ----------------------------------------------------------------------------------------------------------
-
-    def _expectation(self, worker: Worker) -> Expect:
-        """One that has been ready owes its next beat within its own deadline, also to a new apphbd."""
-        deadline_ms = worker.deadline_ms or worker.recovery.start_deadline_ms
-        return Expect(module=worker.name, pid=worker.pid, deadline_ms=deadline_ms if worker.watched else 0)
-
-    def _tell_apphbd_everything(self, apphbd: Worker) -> None:
-        self.channel.beat(busy=not self._is_ready)
-        for worker in self.workers():
-            if worker is not apphbd and worker.pid:
-                self.channel.send(self._expectation(worker))
-        if self.stopping:
-            self.channel.send(ShuttingDown())
-
-    def _watch_channel(self) -> None:
-        self._channel_descriptor = self.channel.descriptor
-        assert self._channel_descriptor is not None
-        self.watch(self._channel_descriptor, self._apphbd_speaks)
-
-    def _unwatch_channel(self) -> None:
-        if self._channel_descriptor is not None:
-            self.unwatch(self._channel_descriptor)
-            self._channel_descriptor = None
-
-    def _apphbd_speaks(self) -> None:
-        try:
-            while (message := self.channel.receive()) is not None:
-                self._heard_apphbd(message)
-        except EOFError:
-            self._unwatch_channel()  # its end follows as the end of its process
-        except CodecError as error:
-            self.error(f"apphbd's channel: {error}")
-
-    def _heard_apphbd(self, message: Message) -> None:
-        match message:
-            case Beat():
-                self._pair.beat(self.now())
-                if (apphbd := self.worker(APPHBD)) is not None:
-                    apphbd.become_running()
-            case ClientEvent(event=event, module=module, pid=pid, silent_ms=silent_ms):
-                worker = self.worker(module)
-                if worker is not None and worker.pid == pid:
-                    self._heard_of(worker, message)
-                elif event in {"HBWARN", "NOHB", "HUP"}:
-                    self.warn(f"{module} (pid {pid}), which is no worker of rmd: {event} after {silent_ms} ms")
-            case _:
-                self.error(f"apphbd said {type(message).__name__}, which rmd does not know")
-
-    def _heard_of(self, worker: Worker, report: ClientEvent) -> None:
-        label = f"{worker.name} (pid {worker.pid})"
-        silent_ms = report.silent_ms
-        match report.event:
-            case "HBREG":
-                worker.deadline_ms = report.deadline_ms
-                worker.become_running()
-            case "HBWARN":
-                path = evidence.stacks_file(self.root, worker.name)
-                self.warn(f"{label}: no beat for {silent_ms} ms: its stacks go to {path}")
-                evidence.ask_for_stacks(worker.pid)
-            case "NOHB":
-                self._kill_hung(worker, f"no beat for {silent_ms} ms")
-            case "HBAGAIN":
-                self.warn(f"{label}: beats again after {silent_ms} ms")
-            case _:
-                self.options.logger.debug(f"{label}: {report.event}")
-
-    def _kill_hung(self, worker: Worker, reason: str) -> None:
-        seen = evidence.of_the_hung(worker.pid)
-        self.error(f"{worker.name} (pid {worker.pid}) is hung: {reason}; {seen}: killed and started again")
-        self._kills[worker.pid] = (worker.name, self.now() + UNCONFIRMED_KILL_MS)
-        worker.kill_hung()
-
-    def _judge_apphbd(self) -> None:
-        now = self.now()
-        apphbd = self.worker(APPHBD)
-        if apphbd is not None and apphbd.pid and not apphbd.killing and self._pair.frozen(now):
-            self._kill_hung(apphbd, f"no beat for {self._pair.silent_ms(now)} ms")
-            self._pair.ended()
-
-    def _judge_kills(self) -> None:
-        now = self.now()
-        for pid, (name, deadline) in list(self._kills.items()):
-            if now >= deadline:
-                del self._kills[pid]
-                self._reset(f"{name} (pid {pid}) was killed and does not end: {evidence.of_the_hung(pid)}")
-
     # Readiness -------------------------------------------------------------------------------------------------------
 
     def _judge_readiness(self) -> None:
-        if self._is_ready or self.options.mood < SupervisorStates.RUNNING:
+        if self.is_ready or self.options.mood < SupervisorStates.RUNNING:
             return
         waited = (ProcessStates.STARTING, ProcessStates.BACKOFF, ProcessStates.EXITED)
         if not any(worker.state in waited for worker in self.workers() if worker.config.autostart):
-            self._is_ready = True
+            self.is_ready = True
             self.channel.beat()  # takes back the long silence promised while code was read
             given_up = [worker.name for worker in self.workers() if worker.state == ProcessStates.FATAL]
             self.systemd.ready(f"without {', '.join(given_up)}" if given_up else "every worker has started")
             self.on_ready()
 
-    # rmd.sock --------------------------------------------------------------------------------------------------------
+    # Descriptors of the guard and of rmd.sock ------------------------------------------------------------------------
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         self._readers[descriptor] = on_readable
@@ -441,55 +320,6 @@ class RootSupervisor(Supervisor):
     def unwatch(self, descriptor: int) -> None:
         self._readers.pop(descriptor, None)
         self._writers.pop(descriptor, None)
-
-    def linked(self, peer: Local | Client) -> None:
-        if peer == CRMD and self._leave_until is not None:
-            assert self._door is not None
-            self._door.send(CRMD, LeaveCluster())  # it was restarted meanwhile and must hear it again
-
-    def unlinked(self, peer: Local | Client) -> None:
-        """A worker's end is noticed by its process."""
-
-    def note_link(self, text: str) -> None:
-        self.options.logger.info(text)
-
-    def heard(self, peer: Local | Client, message: Message) -> None:
-        if isinstance(message, GetWorkers):
-            assert self._door is not None
-            self._door.send(peer, Workers(workers=[self._line(worker) for worker in self.workers()]))
-            return
-        if isinstance(peer, Client) and peer.uid not in {0, os.geteuid()}:
-            self.warn(f"{peer.program} (uid {peer.uid}) may not say {type(message).__name__} to rmd")
-            return
-        match message:
-            case StartWorker(worker=name) | StopWorker(worker=name):
-                self._order(name, start=isinstance(message, StartWorker), sender=peer)
-            case LeftCluster():
-                self.info("the crmd has left the cluster")
-                self._left = True
-            case ResetNode(reason=reason):
-                self._reset(reason)
-            case _:
-                self.warn(f"{peer} said {type(message).__name__}, which rmd does not serve")
-
-    def _order(self, name: str, *, start: bool, sender: Local | Client) -> None:
-        worker = self.worker(name)
-        if worker is None:
-            self.error(f"{sender} asks for {name}, which is in no stanza")
-        elif start and self.accepts_starts:
-            worker.ensure_started()
-        elif not start:
-            worker.ensure_stopped()
-
-    @staticmethod
-    def _line(worker: Worker) -> WorkerLine:
-        return WorkerLine(
-            worker=worker.name,
-            pid=worker.pid,
-            state=getProcessStateDescription(worker.state),
-            restarts=worker.restarts.restarts,
-            ready_ms=worker.ready_ms,
-        )
 
     # Inner things ----------------------------------------------------------------------------------------------------
 
@@ -528,6 +358,3 @@ class RootSupervisor(Supervisor):
         self.critical(f"every worker was killed; {reset_machine(how, self.root)}")
         if how is Reset.NONE or how is Reset.WATCHDOG:
             raise asyncore.ExitNow
-
-    def note(self, level: Level, text: str) -> None:
-        self._journal.write(level, text, self.now())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""rmd.sock: what the crmd and programs ask of rmd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from supervisor.states import getProcessStateDescription
+
+from ha.apphbd.io.links import Door
+from ha.machine import Client, Local, Message
+from ha.rmd.msg import GetWorkers, LeaveCluster, LeftCluster, ResetNode, StartWorker, StopWorker, WorkerLine, Workers
+
+if TYPE_CHECKING:
+    from ha.rmd.io.loop import RootSupervisor
+    from ha.rmd.io.process import Worker
+
+CRMD = Local("crmd")
+
+
+class Requests:
+    """Serves the door `rmd` of the node. `reset(reason)` carries out ResetNode."""
+
+    def __init__(self, supervisor: RootSupervisor, reset: Callable[[str], None]) -> None:
+        self.supervisor = supervisor
+        self.left = False
+        """The crmd has answered LeaveCluster."""
+        self._reset = reset
+        self._asked_to_leave = False
+        incarnation = f"{supervisor.node}-{supervisor.pid}-{supervisor.now():x}"
+        self._door = Door("rmd", supervisor.node, incarnation, supervisor.root, self)
+
+    def close(self) -> None:
+        self._door.close()
+
+    def ask_to_leave(self) -> bool:
+        """False when no crmd is connected. A crmd that is restarted meanwhile is asked again."""
+        self._asked_to_leave = self._door.send(CRMD, LeaveCluster())
+        return self._asked_to_leave
+
+    # The door's host -------------------------------------------------------------------------------------------------
+
+    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        self.supervisor.watch(descriptor, on_readable)
+
+    def watch_writable(self, descriptor: int, on_writable: Callable[[], None] | None) -> None:
+        self.supervisor.watch_writable(descriptor, on_writable)
+
+    def unwatch(self, descriptor: int) -> None:
+        self.supervisor.unwatch(descriptor)
+
+    def note_link(self, text: str) -> None:
+        self.supervisor.options.logger.info(text)
+
+    def linked(self, peer: Local | Client) -> None:
+        if peer == CRMD and self._asked_to_leave and not self.left:
+            self._door.send(CRMD, LeaveCluster())
+
+    def unlinked(self, peer: Local | Client) -> None:
+        """A worker's end is noticed by its process."""
+
+    def heard(self, peer: Local | Client, message: Message) -> None:
+        if isinstance(message, GetWorkers):
+            self._door.send(peer, Workers(workers=[_line(worker) for worker in self.supervisor.workers()]))
+            return
+        if isinstance(peer, Client) and peer.uid not in {0, os.geteuid()}:
+            self.supervisor.warn(f"{peer.program} (uid {peer.uid}) may not say {type(message).__name__} to rmd")
+            return
+        match message:
+            case StartWorker(worker=name) | StopWorker(worker=name):
+                self._order(name, start=isinstance(message, StartWorker), sender=peer)
+            case LeftCluster():
+                self.supervisor.info("the crmd has left the cluster")
+                self.left = True
+            case ResetNode(reason=reason):
+                self._reset(reason)
+            case _:
+                self.supervisor.warn(f"{peer} said {type(message).__name__}, which rmd does not serve")
+
+    def _order(self, name: str, *, start: bool, sender: Local | Client) -> None:
+        worker = self.supervisor.worker(name)
+        if worker is None:
+            self.supervisor.error(f"{sender} asks for {name}, which is in no stanza")
+        elif start and self.supervisor.accepts_starts:
+            worker.ensure_started()
+        elif not start:
+            worker.ensure_stopped()
+
+
+def _line(worker: Worker) -> WorkerLine:
+    return WorkerLine(
+        worker=worker.name,
+        pid=worker.pid,
+        state=getProcessStateDescription(worker.state),
+        restarts=worker.restarts.restarts,
+        ready_ms=worker.ready_ms,
+    )
