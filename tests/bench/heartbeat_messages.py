@@ -137,7 +137,7 @@ def detection(rounds: int, config: str) -> list[float]:
         for _ in range(rounds):
             while not _is(ccm.receive(), "active"):
                 pass
-            time.sleep(random.random() * 0.2)  # anywhere in the interval between two keepalives
+            pass_time(random.random() * 0.2)  # anywhere in the interval between two keepalives
             start = time.perf_counter()
             nodes[1].kill()
             while not _is(ccm.receive(), "dead"):
@@ -146,6 +146,10 @@ def detection(rounds: int, config: str) -> list[float]:
             (nodes[1].root.run_dir / "boot_id").write_text(f"boot-{len(took)}\n")
             nodes[1].start()
     return took
+
+
+def pass_time(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def _is(message: object, state: str) -> bool:
@@ -162,7 +166,7 @@ def rest(config: str) -> tuple[float, float]:
             return int(fields[11]) + int(fields[12])
 
         before = ticks()
-        time.sleep(REST_S)
+        pass_time(REST_S)
         percent = (ticks() - before) / TICKS_PER_S / REST_S * 100
         status = Path(f"/proc/{process.pid}/status").read_text()
         resident = next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]

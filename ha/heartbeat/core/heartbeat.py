@@ -119,7 +119,8 @@ class Heartbeat:
             uuid = context.random.randbytes(16)
             context.effects.append(Persist(UUID_FILE, uuid))
         transmitter.uuid = uuid
-        context.effects.append(Persist(RUN_FILE, self._run_record(clean=False)))
+        if not restarted:  # else it says so already, and each write costs time in which we are not heard
+            context.effects.append(Persist(RUN_FILE, self._run_record(clean=False)))
         self.began = True
         wait_ms = context.times.deadtime_ms if restarted else context.times.initdead_ms
         context.note(

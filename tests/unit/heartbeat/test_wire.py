@@ -257,3 +257,12 @@ def test_local_messages_are_unsigned_in_both_framings() -> None:
         assert decode_unsigned(encode_unsigned(fields, framing)) == (fields, framing)
     with pytest.raises(WireError):
         decode_unsigned(encode_unsigned(fields) + b"rest")
+
+
+@pytest.mark.parametrize("framing", ["netstring", "classic"])
+def test_nothing_is_decoded_before_the_signature_is_checked(framing) -> None:
+    """A malformed packet that nobody vouches for is a bad signature: its content was not looked at."""
+    good = pack(Fields([("t", "x"), ("b", b"binary")]), SHA256, framing)
+    malformed = good.replace(b"(1)b", b"(9)b")
+    with pytest.raises(BadSignature):
+        unpack(malformed, SHA256)

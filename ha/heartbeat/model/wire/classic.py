@@ -50,26 +50,25 @@ def frame(lines: bytes, auth: str) -> bytes:
     return START + lines + signature + END
 
 
-def decode(data: bytes) -> tuple[Fields, bytes, str]:
-    """(fields without auth, the bytes that are signed, the value of auth). Raises WireError."""
+def split(data: bytes) -> tuple[bytes, str]:
+    """(the bytes that are signed, the value of auth), nothing decoded yet. Raises WireError."""
     if len(data) > MAX_PACKET_BYTES:
         raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
     body = data.rstrip(b"\0")
     if not body.startswith(START) or not body.endswith(b"\n<<<\n"):
         raise WireError("no message begins and ends here")
     lines = body[len(START) : -len(b"<<<\n")].split(b"\n")[:-1]
+    auth = next((line for line in lines if line.startswith(b"auth=")), b"auth=")
+    signed = b"".join(line + b"\n" for line in lines if not line.startswith(b"auth="))
+    return signed, decode_text(auth[len(b"auth=") :])
+
+
+def decode_lines(signed: bytes) -> Fields:
+    """The fields of the signed lines. Raises WireError."""
+    lines = signed.split(b"\n")[:-1]
     if len(lines) > MAX_FIELDS:
         raise WireError(f"more than {MAX_FIELDS} fields")
-    items: list[tuple[str, Value]] = []
-    signed: list[bytes] = []
-    auth = ""
-    for line in lines:
-        if line.startswith(b"auth="):
-            auth = decode_text(line[len(b"auth=") :])
-            continue
-        items.append(_decode_line(line))
-        signed.append(line + b"\n")
-    return Fields(items), b"".join(signed), auth
+    return Fields(_decode_line(line) for line in lines)
 
 
 def _decode_line(line: bytes) -> tuple[str, Value]:

@@ -25,6 +25,7 @@ from ha.heartbeat.model.wire.fields import (
 START = b"###\n"
 END = b"%%%\n"
 MAX_LENGTH_DIGITS = 7  # of MAX_UNCOMPRESSED_BYTES
+MAX_TRAILER_BYTES = 256  # the longest digest has 64
 
 STRING, BINARY, MESSAGE, LIST, COMPRESSED, UNCOMPRESSED = range(6)
 
@@ -76,6 +77,20 @@ def _decode_message(data: bytes, position: int, depth: int) -> tuple[Fields, int
         items.append(_decode_field(data, start, stop, depth))
         position = stop + 1
     return Fields(items), position + len(END)
+
+
+def split(data: bytes) -> tuple[bytes, str]:
+    """(the bytes that are signed, the text of the signature), nothing decoded yet. Raises WireError."""
+    if len(data) > MAX_PACKET_BYTES:
+        raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
+    end = data.rfind(END, max(0, len(data) - MAX_TRAILER_BYTES))
+    if not data.startswith(START) or end < 0:
+        raise WireError("no message begins and ends here")
+    end += len(END)
+    start, stop = decode_length(data, end)
+    if stop + 1 != len(data):
+        raise WireError("bytes after the signature")
+    return data[:end], decode_text(data[start:stop])
 
 
 def decode_length(data: bytes, position: int) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from ha.heartbeat.model.wire.fields import (
     Compressed,
     Fields,
     WireError,
-    decode_text,
 )
 
 Framing: TypeAlias = Literal["netstring", "classic"]
@@ -41,20 +40,19 @@ def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring") -> byte
 
 
 def unpack(packet: bytes, keys: AuthKeys) -> Fields:
-    """The fields of an authentic packet in either framing.
+    """The fields of an authentic packet in either framing. Nothing is decoded before the signature is checked.
 
     Raises BadSignature when no key of ours vouches for it and WireError when it is malformed.
     """
-    if packet.startswith(netstring.START):
-        fields, end = netstring.decode(packet)
-        start, stop = netstring.decode_length(packet, end)
-        if stop + 1 != len(packet):
-            raise WireError("bytes after the signature")
-        signed, signature = packet[:end], decode_text(packet[start:stop])
-    else:
-        fields, signed, signature = classic.decode(packet)
+    is_netstring = packet.startswith(netstring.START)
+    signed, signature = netstring.split(packet) if is_netstring else classic.split(packet)
     if not keys.verify(signed, signature):
         raise BadSignature("no key of ours vouches for the packet")
+    if not is_netstring:
+        return _open_compressed(classic.decode_lines(signed))
+    fields, end = netstring.decode(signed)
+    if end != len(signed):
+        raise WireError("a message that ends before its signature begins")
     return _open_compressed(fields)
 
 
@@ -73,8 +71,8 @@ def decode_unsigned(data: bytes) -> tuple[Fields, Framing]:
         if data[end:].strip(b"\0"):
             raise WireError("bytes after the message")
         return fields, "netstring"
-    fields, _, _ = classic.decode(data)
-    return fields, "classic"
+    signed, _ = classic.split(data)
+    return classic.decode_lines(signed), "classic"
 
 
 def _open_compressed(fields: Fields) -> Fields:
