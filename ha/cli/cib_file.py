@@ -10,12 +10,12 @@ from pathlib import Path
 
 from lxml import etree
 
-from ha.cib.schema import load as load_schema
 from ha.cib.model.document import Document
 from ha.cib.model.judge import apply_write
 from ha.cib.model.query import answer
 from ha.cib.model.refusal import Refusal
 from ha.cib.msg import Write, Written
+from ha.cib.schema import load as load_schema
 from ha.cli.cib_source import SourceError, read_file
 from ha.cli.exit_codes import Exit
 

@@ -72,10 +72,10 @@ def read(options: argparse.Namespace) -> bytes:
 
 def problems(data: bytes) -> list[str]:
     """Breaches of the grammar, double ids, references to nothing; then what the policy engine cannot use."""
-    from ha.cib.schema import load as load_schema
     from ha.cib.model.document import Document
     from ha.cib.model.references import dangling, duplicates
     from ha.cib.model.refusal import Refusal
+    from ha.cib.schema import load as load_schema
     from ha.pe.core import read as read_cluster
     from ha.pe.model.document import CibError
 

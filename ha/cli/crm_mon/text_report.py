@@ -68,10 +68,10 @@ def _summary(cluster: Cluster) -> Iterator[str]:
         if count
     ]
     count = sum(not r.removed for r in members)
-    changed = f"{root.get('cib-last-written') or ''}"
-    if root.get("update-origin"):
-        who = f" by {root.get('update-user')} via {root.get('update-client')}" if root.get("update-client") else ""
-        changed += f"{who} on {root.get('update-origin')}"
+    changed = str(root.get("cib-last-written") or "")
+    for word, name in (("by", "update-user"), ("via", "update-client"), ("on", "update-origin")):
+        if root.get(name):
+            changed += f" {word} {root.get(name)}"
     yield "Cluster Summary:"
     yield f"  * Stack: {cluster.options.get('cluster-infrastructure', 'unknown')}"
     yield f"  * Current DC: {dc}"

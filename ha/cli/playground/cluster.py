@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lxml import etree
+
 from ha.cib.msg import Write, Written
+from ha.cli.cib_source import SourceError, connect
+from ha.cli.idle import await_idle
 from ha.cli.playground import control, layout
 from ha.cli.playground.layout import Layout, PlaygroundError
 from ha.crm.msg import GetState, Phase, State, Timeline, WatchTimeline
@@ -60,14 +64,33 @@ def up(folder: Path, count: int, profile: layout.Profile, tell: Callable[[str], 
 
 
 def await_cluster(place: Layout, nodes: tuple[str, ...], timeout_s: float = FORM_TIMEOUT_S) -> None:
-    """Until these nodes agree on a DC and have nothing left to do."""
+    """Until these nodes are in one cluster, and its DC has nothing left to do with the CIB as it is now."""
+    deadline = time.monotonic() + timeout_s
+    what = f"{' '.join(nodes)} form a cluster and settle; see {place.folder}"
+    control.await_condition(lambda: are_in_one_cluster(place, nodes), timeout_s, what)
+    try:
+        settled = await_idle(place.root(nodes[0]), deadline)
+    except NotConnected as error:
+        raise PlaygroundError(f"{nodes[0]}: {error}") from error
+    if not settled or not are_in_one_cluster(place, nodes):
+        raise PlaygroundError(f"it did not happen within {timeout_s:g} s that {what}")
 
-    def agreed() -> bool:
-        states = [state(place, node) for node in nodes]
-        leaders = {s.dc if s else "" for s in states}
-        return len(leaders) == 1 and "" not in leaders and all(s and s.idle for s in states)
 
-    control.await_condition(agreed, timeout_s, f"{' '.join(nodes)} form a cluster and settle; see {place.folder}")
+def are_in_one_cluster(place: Layout, nodes: tuple[str, ...]) -> bool:
+    """Whether all follow one DC, and all are online in the status that the DC keeps."""
+    leaders = {known.dc if known else "" for known in (state(place, node) for node in nodes)}
+    if len(leaders) != 1 or "" in leaders:
+        return False
+    try:
+        status = connect(place.root(nodes[0]), "playground").query(xpath="/cib/status/node_state", no_children=True)
+    except SourceError:
+        return False
+    online = {
+        entry.get("uname")
+        for entry in etree.fromstring(f"<all>{status}</all>").iter("node_state")
+        if entry.get("join") == "member" and entry.get("crmd") == "online"
+    }
+    return online >= set(nodes)
 
 
 def state(place: Layout, node: str) -> State | None:
