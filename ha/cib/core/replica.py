@@ -125,7 +125,7 @@ class Replica:
             raise Mismatch(f"{entry.version} follows {entry.before}; here is {self.head.version} {self.head.digest}")
         transaction = Transaction(self.document)
         try:
-            apply_diff(transaction, parse(entry.diff))
+            apply_diff(transaction, parse(entry.diff, is_own=True))
         except Refusal as refusal:
             transaction.rollback()
             raise Mismatch(f"the diff to {entry.version} does not apply: {refusal}") from refusal

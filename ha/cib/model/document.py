@@ -9,6 +9,7 @@ and re-hashes the parts it touches and no others. The digest is BLAKE2b over the
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -56,10 +57,16 @@ def attributes_of(element: etree._Element) -> dict[str, str]:
     return {str(name): str(value) for name, value in element.attrib.items()}
 
 
+_ESCAPED = re.compile("[&<>\"\\x00-\\x1f\\x7f-\\x9f]")
+
+
 def _start_tag(element: etree._Element) -> bytes:
-    """`<cib epoch="1">`: libxml2 escapes the attributes, we open the empty element."""
-    bare = etree.Element(element.tag, attributes_of(element))
-    text = etree.tostring(bare, encoding="utf-8", xml_declaration=False)
+    """`<cib epoch="1">`, as libxml2 writes it; it is asked itself when a value may need escaping."""
+    attributes = attributes_of(element)
+    if not any(map(_ESCAPED.search, attributes.values())):
+        pairs = "".join(f' {name}="{value}"' for name, value in attributes.items())
+        return f"<{element.tag}{pairs}>".encode()
+    text = etree.tostring(etree.Element(element.tag, attributes), encoding="utf-8", xml_declaration=False)
     assert text.endswith(b"/>"), text
     return text[:-2] + b">"
 
@@ -73,6 +80,7 @@ class Document:
         version_of(root)
         self.root = root
         self._parts: dict[etree._Element, _Part] = {}
+        self._snapshot: Snapshot | None = None
 
     @classmethod
     def from_bytes(cls, data: bytes | str) -> Document:
@@ -117,6 +125,7 @@ class Document:
 
     def touch(self, element: etree._Element) -> etree._Element | None:
         """The bytes at `element` are about to change, or just have. Returns the part concerned."""
+        self._snapshot = None
         part = self.part_of(element)
         if part is not None:
             self._parts.pop(part, None)
@@ -124,6 +133,7 @@ class Document:
 
     def forget(self, parts: Iterable[etree._Element]) -> None:
         """Compute these parts anew at the next snapshot."""
+        self._snapshot = None
         for part in parts:
             self._parts.pop(part, None)
 
@@ -149,10 +159,12 @@ class Document:
 
     def snapshot(self) -> Snapshot:
         """The canonical bytes, digest and version of the present state."""
-        parts: list[bytes] = []
-        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-        self._emit_container(self.root, parts, digest)
-        return Snapshot(self.version, digest.hexdigest(), tuple(parts))
+        if self._snapshot is None:
+            parts: list[bytes] = []
+            digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+            self._emit_container(self.root, parts, digest)
+            self._snapshot = Snapshot(self.version, digest.hexdigest(), tuple(parts))
+        return self._snapshot
 
     def _emit_container(self, element: etree._Element, parts: list[bytes], digest: hashlib.blake2b) -> None:
         start = _start_tag(element)

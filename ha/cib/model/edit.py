@@ -35,6 +35,8 @@ PASSING_ATTRIBUTES = frozenset(
 )  # fmt: skip
 """Attributes of <cib> that tell of the moment: they are no configuration."""
 
+NAMING_ATTRIBUTES = ("id", "id-ref", "rsc", "with-rsc", "first", "then", "template")
+
 
 class Transaction:
     """Changes of one document, up to `rollback`. Elements of the document are changed through it and nowhere else."""
@@ -175,6 +177,15 @@ class Transaction:
         old, new = self._changed.get(root), attributes_of(root)
         return old is not None and any(
             old.get(name) != new.get(name) for name in {**old, **new} if name not in PASSING_ATTRIBUTES
+        )
+
+    @property
+    def touches_references(self) -> bool:
+        """Whether ids may have come or gone, or what names them."""
+        if self._removed or self._added or self._coarse:
+            return True
+        return any(
+            old.get(name) != element.get(name) for element, old in self._changed.items() for name in NAMING_ATTRIBUTES
         )
 
     def rollback(self) -> None:

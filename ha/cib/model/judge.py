@@ -20,7 +20,8 @@ def apply_write(document: Document, write: Write, schema: Schema) -> Transaction
     before = document.snapshot()
     transaction = perform(document, write)
     refusal = schema.check_changes(transaction)
-    if refusal is None and transaction.touches_configuration and document.root.get("validate-with") != "none":
+    is_on = document.root.get("validate-with") != "none"
+    if refusal is None and is_on and transaction.touches_configuration and transaction.touches_references:
         refusal = _broken_references(transaction, write, before)
     if refusal is not None:
         transaction.rollback()

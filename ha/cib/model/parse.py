@@ -22,21 +22,23 @@ _text_between = etree.XPath("//text()[normalize-space()][1]")
 _namespaced = etree.XPath("(//*[namespace-uri()] | //*[@*[namespace-uri()]])[1]")
 
 
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        remove_blank_text=True,
-        remove_pis=True,
-        huge_tree=False,
-    )
+_parser = etree.XMLParser(
+    encoding="utf-8",
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    remove_blank_text=True,
+    remove_pis=True,
+    huge_tree=False,
+)
 
 
-def parse(data: bytes | str) -> etree._Element:
-    """The root element of `data`. Raises Refusal (65) with the line for anything that is no plain, bounded XML."""
+def parse(data: bytes | str, is_own: bool = False) -> etree._Element:
+    """The root element of `data`. Raises Refusal (65) with the line for anything that is no plain, bounded XML.
+
+    `is_own` spares text that another cib wrote the search for what no cib would write.
+    """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
     if len(data) > MAX_DOCUMENT_BYTES:
@@ -44,11 +46,12 @@ def parse(data: bytes | str) -> etree._Element:
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise Refusal(Rc.DATA, "document types and entities are not accepted")
     try:
-        root = etree.fromstring(data.strip(), _parser())
+        root = etree.fromstring(data.strip(), _parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", 0) or 0
         raise Refusal(Rc.DATA, f"not well-formed XML: {getattr(error, 'msg', None) or error}", line=line) from error
-    _check_shape(root)
+    if not is_own:
+        _check_shape(root)
     return root
 
 
