@@ -285,8 +285,12 @@ class Crmd:
         if view.lost:
             said = "; ".join(f"{n}: {view.evidence[n]}" for n in view.lost if n in view.evidence)
             self.timeline.begin(f"{', '.join(view.lost)}" + (f" ({said})" if said else ""))
+        before = self.context.view.members if self.context.view is not None else ()
         self.context.view = view
         self.transition.abort("a new view")
+        stayed = {member.node for member in view.members if member in before}
+        self.transition.only_these_stayed(stayed)
+        self.join.only_these_stayed(stayed)
         self.takeover_grace.saw(view)
         self.orders.new_view()
         self.fencing.saw_members(view.names())

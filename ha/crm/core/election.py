@@ -278,7 +278,7 @@ class Election:
         """Whom we promised gave up: its rival's offer is repeated soon."""
         if release.view != self.context.view_id or sender != self.promised or sender == self.context.node:
             return
-        self.leader_gone(f"{sender} does not lead")
+        self.leader_gone(f"{sender} does not lead", spent=False)
 
     def resign(self) -> None:
         """We leave: nobody's follower, nobody's leader."""
@@ -333,12 +333,15 @@ class Election:
             self.promises.pop(node, None)
         if self.promised == node:
             self.leader_gone(f"the crmd of {node} is gone")
+        elif self.promised == "" and self.role == "none" and not self.fresh:
+            self.contend()  # it may have been the champion
 
-    def leader_gone(self, why: str) -> None:
-        """The promise is void; a greater term finds the next DC."""
+    def leader_gone(self, why: str, spent: bool = True) -> None:
+        """The promise is void. If it may have made a DC, that term is spent: the next must have a greater."""
         assert self.promised != self.context.node, "we are not gone"
         was_established = self.established
         self.promised, self.established = "", False
+        self.term += spent
         if was_established:
             self.crmd.leader_lost(why)
         if not self.fresh:

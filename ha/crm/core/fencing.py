@@ -54,6 +54,10 @@ class Fencing:
     def _shoot(
         self, target: str, action: FenceAction, timeout_ms: int, delay_ms: int, request: RequestAction | None
     ) -> None:
+        for shot in self.shots.values():
+            if (shot.message.target, shot.message.action) == (target, action):
+                shot.request = request or shot.request  # under way already: one shot answers both
+                return
         number = self.context.request_id()
         message = FenceNode(request_id=number, target=target, action=action, timeout_ms=timeout_ms,
                             delay_ms=delay_ms, view=self.context.view_id)

@@ -59,6 +59,11 @@ class Join:
         self.context.disarm("join/ack")
         self.context.disarm("join/wait")
 
+    def only_these_stayed(self, nodes: set[str]) -> None:
+        """Who went and came back joins anew."""
+        for node in [node for node in self.candidates if node not in nodes]:
+            self.drop(node)
+
     def drop(self, node: str) -> None:
         """It was fenced; what comes back is another incarnation."""
         self.candidates.pop(node, None)

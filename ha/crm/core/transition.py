@@ -222,6 +222,11 @@ class Transition:
             if order.node == node:
                 self._end(order, isinstance(order.what, Leave), f"{node} is lost")
 
+    def only_these_stayed(self, nodes: set[str]) -> None:
+        """A node that went, or is back after it went, may have lost all that its orders built on."""
+        for node in sorted({order.node for order in self.outstanding.values()} - nodes):
+            self.node_lost(node)
+
     def new_view(self) -> None:
         """The view is beyond doubt again: give what was held back."""
         for order in self.outstanding.values():

@@ -152,7 +152,7 @@ def test_a_clean_leave_needs_no_fence_and_no_grace() -> None:
 
 def test_a_failed_monitor_is_counted_and_the_resource_recovered() -> None:
     world = cluster("n1", "n2", "n3")
-    monitor = next(o for o in _orders(world, "n1") if o.operation == "monitor" and o.interval_ms)
+    monitor = next(o for o in recurring(world, "n1") if o.operation == "monitor" and o.interval_ms)
     world.result("n1", monitor, 7)
     world.run(1)
     world.settle()
@@ -224,7 +224,7 @@ def test_two_nodes_the_former_dc_shoots_first() -> None:
     assert not any("stop" in what for _, what in world.ran), "nothing is stopped while the race is open"
 
 
-def _orders(world: World, name: str) -> list[RunOperation]:
+def recurring(world: World, name: str) -> list[RunOperation]:
     """Recurring operations as the lrmd of the node has them."""
     return [
         RunOperation(resource=r.resource, operation=r.operation, interval_ms=r.interval_ms, timeout_ms=20_000,
