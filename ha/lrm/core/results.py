@@ -6,7 +6,7 @@ from __future__ import annotations
 from ha.lrm.core.queue import Task
 from ha.lrm.model import codes
 from ha.lrm.model.execution import AgentResult
-from ha.lrm.msg import OperationResult, RunOperation
+from ha.lrm.msg import ExecutionStatus, OperationResult, RunOperation
 
 
 def result_of(
@@ -38,24 +38,30 @@ def result_of(
     )
 
 
-def refused_result(order: RunOperation, reason: str) -> OperationResult:
-    """For an order that was not accepted: it never ran and is not in the history (call_id 0)."""
-    return _unrun(order, call_id=0, reason=f"order refused: {reason}", deleted=False)
+def refused_result(order: RunOperation, reason: str, *, stale: bool) -> OperationResult:
+    """For an order that was not accepted: it never ran and is not in the history (call_id 0).
+
+    A stale one, of an older view, counts as cancelled: that says nothing bad of the resource. Others are invalid.
+    """
+    status: ExecutionStatus = "cancelled" if stale else "invalid"
+    return _unrun(order, call_id=0, reason=f"order refused: {reason}", status=status, deleted=False)
 
 
 def cancelled_result(order: RunOperation, call_id: int) -> OperationResult:
     """For an order that waited when its resource was forgotten."""
-    return _unrun(order, call_id=call_id, reason="the resource was forgotten", deleted=True)
+    return _unrun(order, call_id=call_id, reason="the resource was forgotten", status="cancelled", deleted=True)
 
 
-def _unrun(order: RunOperation, *, call_id: int, reason: str, deleted: bool) -> OperationResult:
+def _unrun(
+    order: RunOperation, *, call_id: int, reason: str, status: ExecutionStatus, deleted: bool
+) -> OperationResult:
     return OperationResult(
         resource=order.resource,
         operation=order.operation,
         interval_ms=order.interval_ms,
         call_id=call_id,
         rc=codes.ERR_GENERIC,
-        status="cancelled" if deleted else "invalid",
+        status=status,
         exit_reason=reason,
         parameters=order.parameters,
         meta=order.meta,

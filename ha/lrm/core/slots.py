@@ -66,7 +66,8 @@ class Slots:
     # Orders ----------------------------------------------------------------------------------------------------------
 
     def run(self, order: RunOperation, now: Instant) -> list[Effect]:
-        effects, refusal = self._check_view(order)
+        effects, stale = self._check_view(order)
+        refusal = stale
         queue = self.queues.get(order.resource.id)
         if refusal == "" and queue is not None:
             if (known := queue.find_result(order)) is not None:
@@ -76,7 +77,7 @@ class Slots:
         refusal = refusal or self._check_limits(order, queue)
         if refusal:
             note = Note("warning", f"{_name(order)} refused: {refusal}")
-            return [*effects, note, Send(CRMD, refused_result(order, refusal))]
+            return [*effects, note, Send(CRMD, refused_result(order, refusal, stale=bool(stale)))]
         if queue is None:
             queue = self.queues[order.resource.id] = ResourceQueue(order.resource)
         queue.resource = order.resource
@@ -325,7 +326,8 @@ class Slots:
     ) -> list[Effect]:
         queue.remember(result, recurring)
         level = "info" if result.status == "done" and result.rc in codes.NO_FAILURES else "warning"
-        reason = f" ({result.exit_reason})" if result.exit_reason else ""
+        said = result.exit_reason or (result.output.rpartition("\n")[2] if level == "warning" else "")
+        reason = f" ({said})" if said else ""
         text = f"{_name(result)}: {result.status}, rc {result.rc}{reason}, {result.exec_ms} ms"
         return [Send(CRMD, result), self._keep(queue, drop), Note(level, text)]  # type: ignore[arg-type]
 

@@ -184,7 +184,7 @@ def test_orders_of_older_views_are_refused_also_after_a_restart() -> None:
     world.crmd_says(order("d", "start", view=ViewId(4, "z")), order("e", "start", view=ViewId(6, "a")))
     world.advance(100)
     assert world.ran() == ["a start", "e start"]
-    refused = [result for result in world.results() if result.status == "invalid"]
+    refused = [result for result in world.results() if result.status == "cancelled"]
     assert [(result.resource.id, result.call_id) for result in refused] == [("b", 0), ("c", 0), ("d", 0)]
     assert "older" in refused[0].exit_reason
 
