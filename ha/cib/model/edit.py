@@ -173,11 +173,13 @@ class Transaction:
         """Whether anything but the status and the passing attributes of <cib> was touched."""
         if any(section not in ("status", "cib") for section in self.sections):
             return True
+        return any(name not in PASSING_ATTRIBUTES for name in self.root_changes())
+
+    def root_changes(self) -> list[str]:
+        """Names of the attributes of <cib> that differ from before."""
         root = self.document.root
         old, new = self._changed.get(root), attributes_of(root)
-        return old is not None and any(
-            old.get(name) != new.get(name) for name in {**old, **new} if name not in PASSING_ATTRIBUTES
-        )
+        return [] if old is None else [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
     @property
     def touches_references(self) -> bool:

@@ -20,6 +20,7 @@ from ha.cib.model.document import CONTAINERS, Document, attributes_of
 from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.version import COUNTERS
 
 RNG = "{http://relaxng.org/ns/structure/1.0}"
 _KNOWN_SCHEMAS = re.compile(r"pacemaker-[1-4]\.\d{1,3}")
@@ -100,7 +101,7 @@ class Schema:
         root = transaction.document.root
         if _is_off(root):
             return None
-        if "cib" in transaction.sections or "configuration" in transaction.sections:
+        if "configuration" in transaction.sections or any(n not in COUNTERS for n in transaction.root_changes()):
             refusal = _check_name(root) or self._judge("cib", _outline(root))
             if refusal is not None:
                 return refusal
