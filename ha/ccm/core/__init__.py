@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Agrees with the ccms of the other nodes which nodes form the cluster, and tells the modules of this node.
 
-    membership    the Machine: events, the phases of agreement, what is told
+    membership    the Machine: events, lives, timers
+    agreement     what is promised, proposed, accepted, installed, doubted
+    reporter      what this node says of itself to the others
+    context       what these share: the durable state, the effects
     connectivity  who hears whom, from heartbeat and from the others' reports
     clique        the largest set of nodes that all hear each other
     succession    from one view to the next: ages, joined, lost

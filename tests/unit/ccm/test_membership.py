@@ -241,7 +241,7 @@ def test_fencing_that_is_confirmed_for_a_node_that_is_back_counts_for_nothing() 
     core = world.nodes["a"].core
     assert core is not None
     core.step(Received(CRMD, ConfirmedDown(nodes=("b", "a", "stranger"))), world.now)
-    assert core.state.ended == {}
+    assert core.context.state.ended == {}
     assert world.agreement("ab")
 
 
@@ -272,7 +272,7 @@ def test_what_is_no_business_of_ccm_is_noted_and_ignored() -> None:
     world = started("ab")
     core = world.nodes["a"].core
     assert core is not None
-    before = core.state
+    before = core.context.state
     view_id = view(world, "a").id
     strangers = (Remote("stranger", "ccm"), Remote("b", "crmd"), Local("cib"), Client("crm_node", 1, 0))
     for sender in strangers:
@@ -283,7 +283,7 @@ def test_what_is_no_business_of_ccm_is_noted_and_ignored() -> None:
     foreign = Propose(id=ViewId(99, "b-1"), members=(Member("b", 1, "l"), Member("stranger", 1, "l")), quorate=True)
     assert [type(effect) for effect in core.step(Received(Remote("b", "ccm"), foreign), world.now)] == [Note]
     assert [type(effect) for effect in core.step(Received(CRMD, Tidings()), world.now)] == [Note]
-    assert core.state == before
+    assert core.context.state == before
 
 
 class Tidings(Message, frozen=True, kw_only=True, tag="test.Tidings"):
