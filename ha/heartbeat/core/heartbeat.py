@@ -129,6 +129,7 @@ class Heartbeat:
             f"ms, deadtime {context.times.deadtime_ms} ms, nodes not heard in {wait_ms} ms are dead",
         )
         self.peers.begin(context.now + wait_ms)
+        self._send_status()  # "init" comes first, as from a Heartbeat 3.0.6
         self._become("up")
         for node in self.peers.nodes.values():
             self.peers.tell(self.peers.status(node, "not heard yet"))

@@ -152,6 +152,9 @@ class Peers:
         if node.state == "dead":
             evidence += ", after it was dead, in the same generation or a new one"
         node.greeting = False
+        if not node.alive:  # from here on deadtime counts, not initdead
+            node.silence.deadline = context.now + context.times.deadtime_ms
+            context.wake_by(f"dead:{node.name}", node.silence.deadline)
         self._become(node, state, evidence)
         if state == "active" and context.state != "active":
             self._shorten_initdead()

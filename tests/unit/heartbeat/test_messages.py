@@ -9,7 +9,7 @@ from ha.heartbeat.core import modules as modules_limits
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.msg import ModuleStatus, Transmit
 from ha.ipc import limits
-from ha.machine import Local, Note, Received
+from ha.machine import Local, Note, Received, Send, Wire
 from tests.unit.heartbeat.wire_world import Weather, World
 
 MIB = 1024 * 1024
@@ -250,3 +250,33 @@ def test_impossible_messages_are_refused() -> None:
 
 def test_the_greatest_message_fits_the_links_on_both_sides() -> None:
     assert MAX_FRAME_BYTES + 1024 <= limits.MAX_FRAME_BYTES
+
+
+# Addresses -----------------------------------------------------------------------------------------------------------
+
+UCAST = "\n".join(f"ucast eth0 10.0.0.{number}" for number in (1, 2, 3))
+
+
+def peers_of(effects: list[object]) -> set[str]:
+    return {effect.to.peer for effect in effects if isinstance(effect, Send) and isinstance(effect.to, Wire)}
+
+
+def test_a_message_to_one_node_goes_to_its_address_alone() -> None:
+    """Learnt from what the peers say in their hellos; the source of their packets may be a relay's."""
+    world = settled(media=UCAST)
+    transmit = Received(Local("cib"), Transmit(to_node="b", to_module="cib", body=b"x"))
+    assert peers_of(world.step("a", transmit)) == {"10.0.0.2:694"}
+    assert peers_of(world.step("c", transmit)) == {"10.0.0.2:694"}
+
+
+def test_an_address_that_changed_is_learnt_anew() -> None:
+    """Nodes b and c swap their addresses while they are off."""
+    world = settled(media=UCAST)
+    world.kill("b")
+    world.kill("c")
+    world.names[1:] = ["c", "b"]
+    world.boot("b")
+    world.boot("c")
+    world.run(3_000)
+    transmit = Received(Local("cib"), Transmit(to_node="b", to_module="cib", body=b"x"))
+    assert peers_of(world.step("a", transmit)) == {"10.0.0.3:694"}

@@ -67,6 +67,15 @@ def test_power_off_is_noticed_within_deadtime_with_evidence() -> None:
     assert "silent for 1000 ms (deadtime 1000 ms), last heard on eth0, packet" in evidence(world, "a", "c")
 
 
+def test_a_node_that_dies_right_after_its_first_words_is_missed_after_deadtime() -> None:
+    """Not after initdead, which holds only until it was heard."""
+    world = World(["a", "b"])
+    world.start()
+    world.run_until(lambda: world.hosts["a"].state_of("b") == "up", 100)
+    world.kill("b")
+    assert world.run_until(lambda: world.hosts["a"].state_of("b") == "dead", INITDEAD) <= DEADTIME + 5
+
+
 def test_the_fast_profile_is_fast() -> None:
     world = settled(config="profile fast")
     world.kill("c")

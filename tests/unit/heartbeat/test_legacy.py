@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Beside a Heartbeat 3.0.6: what it needs to see of us, and what we make of it.
+
+The peer here says what an independent peer had to say to be called active by real 3.0.6 daemons.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ha.heartbeat.core.sequence import HISTORY_PACKETS, History, PeerSequence
+from ha.heartbeat.model.wire import Fields, pack, unpack
+from ha.machine import Packet, Received, Send, Wire
+from tests.unit.heartbeat.wire_world import KEYS, World
+
+WIRE = Wire("bcast eth0", "10.0.0.2:40000")
+UUID = bytes(range(16))
+
+
+class OldPeer:
+    """Node `b` of the cluster, by hand."""
+
+    def __init__(self, world: World, framing: str = "netstring") -> None:
+        self.world, self.framing, self.seq, self.generation = world, framing, 0, 0x6B000000
+
+    def say(self, kind: str, seq: int | None = None, **fields: str) -> list[Fields]:
+        """Send one packet; what node a sends in answer."""
+        items = [("t", kind), *fields.items(), ("src", "b"), ("srcuuid", UUID)]
+        if not kind.startswith("NS_"):
+            self.seq = self.seq + 1 if seq is None else max(seq, self.seq)
+            items.append(("seq", f"{self.seq if seq is None else seq:x}"))
+        items += [("hg", f"{self.generation:x}"), ("ts", "6b02ad3c"), ("ld", "0.1 0.1 0.1 1/1 1"), ("ttl", "3")]
+        packet = Packet(data=pack(Fields(items), KEYS, self.framing))  # type: ignore[arg-type]
+        effects = self.world.step("a", Received(WIRE, packet))
+        return [
+            unpack(effect.message.data, KEYS)  # type: ignore[attr-defined]
+            for effect in effects
+            if isinstance(effect, Send) and isinstance(effect.to, Wire)
+        ]
+
+    def status(self, state: str, seq: int | None = None) -> list[Fields]:
+        return self.say("status", seq, st=state, dt="fa0", protocol="1")
+
+
+@pytest.fixture(params=["netstring", "classic"])
+def peer(request: pytest.FixtureRequest) -> OldPeer:
+    world = World(["a", "b"])
+    world.start("a")
+    world.run(50)
+    return OldPeer(world, request.param)
+
+
+def of_type(packets: list[Fields], kind: str) -> list[Fields]:
+    return [packet for packet in packets if packet.text("t") == kind]
+
+
+def test_it_becomes_active_by_its_word(peer: OldPeer) -> None:
+    for state in ("init", "up", "active"):
+        peer.status(state)
+    assert [s.state for s in peer.world.hosts["a"].statuses if s.node == "b"] == ["init", "up", "active"]
+    assert peer.world.hosts["a"].state_of("a") == "active"
+    assert peer.world.hosts["a"].statuses[-1].generation == 0x6B000000
+
+
+def test_our_first_packets_are_what_it_expects() -> None:
+    world = World(["a", "b"])
+    sent: list[Fields] = []
+    world.travel = lambda _host, _wire, packet: sent.append(unpack(packet.data, KEYS))  # type: ignore[method-assign]
+    world.start("a")
+    assert [(f.text("t"), f.text("st"), f.hexadecimal("seq"), f.text("protocol")) for f in sent[:2]] == [
+        ("status", "init", 1, "1"),
+        ("status", "up", 2, "1"),
+    ]
+    for fields in sent:
+        assert fields.text("src") == "a"
+        assert len(fields.binary("srcuuid")) == 16
+        assert fields.hexadecimal("hg")
+        assert fields.hexadecimal("ts")
+        assert fields.decimal("ttl") == 3
+        assert fields.hexadecimal("dt") == 1000
+
+
+def test_every_tenth_packet_is_acknowledged(peer: OldPeer) -> None:
+    acks = [of_type(peer.status("active"), "NS_ackmsg") for _ in range(30)]
+    acknowledged = [ack[0].hexadecimal("ackseq") for ack in acks if ack]
+    assert len(acknowledged) == 3
+    assert {number % 10 for number in acknowledged} == {acknowledged[0] % 10}  # type: ignore[operator]
+    assert all(ack[0].text("dest") == "b" for ack in acks if ack)
+
+
+def test_what_is_missing_is_asked_for_until_it_comes(peer: OldPeer) -> None:
+    peer.status("active")
+    asked: list[tuple[int | None, int | None]] = []
+    travel = peer.world.travel
+
+    def watch(host: object, wire: Wire, packet: Packet) -> None:
+        for request in of_type([unpack(packet.data, KEYS)], "NS_rexmit"):
+            asked.append((request.decimal("firstseq"), request.decimal("lastseq")))
+        travel(host, wire, packet)  # type: ignore[arg-type]
+
+    peer.world.travel = watch  # type: ignore[method-assign]
+    peer.status("active", seq=4)
+    peer.world.run(900)
+    assert set(asked) == {(2, 2), (3, 3)}
+    assert 2 <= asked.count((2, 2)) <= 4
+    peer.status("up", seq=2)
+    peer.say("NS_nak_rexmit", dest="a", firstseq="3", info="gone")
+    peer.status("active")
+    asked.clear()
+    peer.world.run(900)
+    assert asked == []
+    assert peer.world.hosts["a"].state_of("b") == "active"
+
+
+def test_it_may_ask_for_our_packets_again(peer: OldPeer) -> None:
+    peer.status("active")
+    again = of_type(peer.say("NS_rexmit", dest="a", firstseq="1", lastseq="2"), "status")
+    assert [fields.hexadecimal("seq") for fields in again] == [1, 2]
+    assert of_type(peer.say("NS_rexmit", dest="a", firstseq="1", lastseq="2"), "status") == []
+    assert of_type(peer.say("NS_rexmit", dest="other", firstseq="1", lastseq="2"), "status") == []
+    refused = of_type(peer.say("NS_rexmit", dest="a", firstseq="7000", lastseq="7000"), "NS_nak_rexmit")
+    assert [fields.hexadecimal("firstseq") for fields in refused] == [7000]
+
+
+def test_it_is_told_the_nodes(peer: OldPeer) -> None:
+    peer.status("up")
+    answer = of_type(peer.say("reqnodes", dest="a"), "repnodes")
+    assert [(f.text("nodelist"), f.text("delnodelist"), f.text("dest")) for f in answer] == [("a b ", " ", "b")]
+
+
+def test_it_dies_leaves_and_restarts_like_others(peer: OldPeer) -> None:
+    peer.status("active")
+    peer.world.run(1_100)
+    assert peer.world.hosts["a"].state_of("b") == "dead"
+    peer.status("active")
+    assert peer.world.hosts["a"].state_of("b") == "active"
+    peer.status("dead")
+    assert peer.world.hosts["a"].state_of("b") == "left"
+    peer.generation += 1
+    peer.seq = 0
+    peer.status("up")
+    assert peer.world.hosts["a"].state_of("b") == "up"
+
+
+def test_modules_cannot_reach_it(peer: OldPeer) -> None:
+    peer.status("active")
+    peer.world.transmit("a", "b", b"x")
+    assert any("a message of cib to b (active) is dropped" in n.text for _, n in peer.world.hosts["a"].notes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"t": "status", "st": "odd"}, {"t": "status"}, {"t": "NS_rexmit", "dest": "a"},
+     {"t": "NS_rexmit", "dest": "a", "firstseq": "9", "lastseq": "1"}, {"t": "NS_nak_rexmit", "dest": "a"},
+     {"t": "whatever"}, {"t": "NS_whatever"}, {"t": "crmd", "dest": "a", "xml": "<x/>"}],
+)  # fmt: skip
+def test_odd_messages_change_nothing(peer: OldPeer, fields: dict[str, str]) -> None:
+    peer.status("active")
+    kind = fields["t"]
+    peer.say(kind, **{name: value for name, value in fields.items() if name != "t"})
+    assert peer.world.hosts["a"].state_of("b") == "active"
+
+
+def test_a_huge_jump_starts_over() -> None:
+    sequence = PeerSequence(3)
+    assert [sequence.receive(seq, 0) for seq in (1, 2, 2, 5, 3, 3, 400, 4)] == [
+        "new", "new", "duplicate", "new", "late", "duplicate", "new", "duplicate",
+    ]  # fmt: skip
+    assert sequence.requests(10**6, 250) == []
+
+
+def test_history_is_bounded() -> None:
+    history = History(250)
+    for seq in range(1, 3 * HISTORY_PACKETS):
+        history.keep(seq, [("seq", str(seq))])
+    assert len(history.packets) == HISTORY_PACKETS
+    assert history.repeat(1, 3, 0) == ([], [1, 2, 3])
+    found, _ = history.repeat(3 * HISTORY_PACKETS - 1 - 200, 3 * HISTORY_PACKETS, 0)
+    assert len(found) == 50
