@@ -59,6 +59,12 @@ LATENESS_TOLERANCE_MS = 50
 FORGET_MS = 60_000
 """A hung client that rmd does not know (an application) is forgotten after this silence."""
 
+MAX_SHORT_LIVES = 5
+"""Replacements of an rmd that lived less than SHORT_LIFE_MS, one after another. Then apphbd ends and the watchdog, if
+there is one, resets the node: an rmd that cannot live is not cured by one more."""
+
+SHORT_LIFE_MS = 3_000
+
 RMD_START_MS = 30_000
 """rmd beats for the first time within this, or is replaced."""
 
@@ -97,9 +103,11 @@ class Watched:
 
 
 class Apphbd:
-    def __init__(self, *, rmd_pid: int | None, watchdog_interval_ms: int | None) -> None:
-        """`rmd_pid` is None when apphbd runs alone; `watchdog_interval_ms` is None without a watchdog device."""
+    def __init__(self, *, rmd_pid: int | None, watchdog_interval_ms: int | None, short_lives: int) -> None:
+        """See `build`."""
         self._rmd_pid = rmd_pid
+        self._short_lives = short_lives
+        self._started: Instant = 0
         self._watchdog_interval_ms = watchdog_interval_ms
         self._pair_interval_ms = 0
         self._clients: dict[Key, Watched] = {}
@@ -129,7 +137,7 @@ class Apphbd:
             case Fired(timer):
                 self._fired(timer, now, effects)
             case Lost(peer) if peer == RMD:
-                self._rmd_died(effects)
+                self._rmd_died(now, effects)
             case Finished(outcome=outcome):
                 text = f"rmd could not be replaced: {outcome}; the watchdog is petted no more"
                 effects.append(Note("critical", text))
@@ -152,6 +160,7 @@ class Apphbd:
     # Clients ---------------------------------------------------------------------------------------------------------
 
     def _start(self, now: Instant, effects: list[Effect]) -> None:
+        self._started = now
         if self._rmd_pid is not None:
             self._expect(Expect(module="rmd", pid=self._rmd_pid, deadline_ms=RMD_START_MS), now)
         if self._watchdog_interval_ms is not None:
@@ -223,7 +232,7 @@ class Apphbd:
         silent_ms = now - client.since
         effects.append(Note("warning", f"{client.label}: no heartbeat for {silent_ms} ms: hung"))
         if self._is_rmd(client):
-            self._replace_rmd(f"no heartbeat for {silent_ms} ms", effects)
+            self._replace_rmd(f"no heartbeat for {silent_ms} ms", now, effects)
         else:
             self._report(client, "NOHB", silent_ms, effects)
 
@@ -330,27 +339,36 @@ class Apphbd:
         client = self._clients.get(("rmd", self._rmd_pid))
         return client is not None and client.state != "hung" and not self._replacing
 
-    def _rmd_died(self, effects: list[Effect]) -> None:
+    def _rmd_died(self, now: Instant, effects: list[Effect]) -> None:
         assert self._rmd_pid is not None
         self._forget(("rmd", self._rmd_pid))
         if self._shutting_down:
             effects.append(Note("critical", "rmd died while it stopped the node: apphbd ends, the watchdog runs on"))
             effects.append(Execute("end", End()))
         else:
-            self._replace_rmd("it died", effects)
+            self._replace_rmd("it died", now, effects)
 
     def _is_rmd(self, client: Watched) -> bool:
         return client.module == "rmd" and client.pid == self._rmd_pid
 
-    def _replace_rmd(self, reason: str, effects: list[Effect]) -> None:
+    def _replace_rmd(self, reason: str, now: Instant, effects: list[Effect]) -> None:
         assert self._rmd_pid is not None
-        if not self._replacing:
-            self._replacing = True
-            expected = (client for client in self._clients.values() if client.expected)
-            workers = tuple(client.pid for client in expected if not self._is_rmd(client))
-            effects.append(Note("critical", f"rmd (pid {self._rmd_pid}): {reason}: apphbd replaces it"))
-            effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason)))
+        if self._replacing:
+            return
+        self._replacing = True
+        short_lives = self._short_lives + 1 if now - self._started < SHORT_LIFE_MS else 0
+        if short_lives > MAX_SHORT_LIVES:
+            text = f"rmd (pid {self._rmd_pid}): {reason}, like {self._short_lives} before it: apphbd starts no more"
+            effects.append(Note("critical", text))
+            effects.append(Execute("end", End()))
+            return
+        expected = (client for client in self._clients.values() if client.expected)
+        workers = tuple(client.pid for client in expected if not self._is_rmd(client))
+        effects.append(Note("critical", f"rmd (pid {self._rmd_pid}): {reason}: apphbd replaces it"))
+        effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason, short_lives)))
 
 
-def build(*, rmd_pid: int | None = None, watchdog_interval_ms: int | None = None) -> Machine:
-    return Apphbd(rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms)
+def build(*, rmd_pid: int | None = None, watchdog_interval_ms: int | None = None, short_lives: int = 0) -> Machine:
+    """`rmd_pid` is None when apphbd runs alone, `watchdog_interval_ms` is None without a watchdog device;
+    `short_lives` counts the rmds before this one that apphbds had to replace soon after their start."""
+    return Apphbd(rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms, short_lives=short_lives)

@@ -12,7 +12,7 @@ from ha.apphbd.core import build
 from ha.apphbd.io.beats import open_beats_socket
 from ha.apphbd.io.loop import Loop
 from ha.apphbd.io.realtime import become_realtime
-from ha.apphbd.io.rmd import Rmd, become_new_rmd
+from ha.apphbd.io.rmd import Rmd, become_new_rmd, short_lives
 from ha.apphbd.io.watchdog import Watchdog, WatchdogError
 from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError, Settings, read_apphbd_cf, watchdog_of_ha_cf
 from ha.root import Root
@@ -33,7 +33,7 @@ def main(root: Root) -> int:
         return EXIT_CONFIG
     except ProcessLookupError:
         # rmd died while it started us: what apphbd exists for has happened already.
-        become_new_rmd(root, "it died while it started apphbd")
+        become_new_rmd(root, "it died while it started apphbd", short_lives() + 1)
     try:
         watchdog = None
         if settings.watchdog_device:
@@ -44,6 +44,7 @@ def main(root: Root) -> int:
     machine = build(
         rmd_pid=rmd.pid if rmd else None,
         watchdog_interval_ms=settings.watchdog_interval_ms if watchdog else None,
+        short_lives=short_lives(),
     )
     loop = Loop(machine, root=root, inbox=open_beats_socket(root), rmd=rmd, watchdog=watchdog)
     for warning in (*settings.warnings, *(become_realtime() if settings.realtime else [])):

@@ -125,6 +125,8 @@ class ReplaceRmd:
     pid: int
     workers: tuple[int, ...]
     reason: str
+    short_lives: int = 0
+    """To be handed on to the new rmd's apphbd."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -261,3 +262,25 @@ def test_an_unknown_request_is_answered_by_nothing_but_a_line(caplog: pytest.Log
 def test_without_rmd_a_program_is_told_so() -> None:
     with Node({}) as node, pytest.raises(NotConnected, match="the cluster is not running on this node"):
         Connection.open(node.root, "rmd", program="test")
+
+
+@pytest.mark.parametrize("name", ["rmd", "apphbd"])
+def test_a_hundred_messages_of_ten_megabytes_fill_no_memory(name: str) -> None:
+    with Node({"one": BEATING}).start() as node:
+        pid = node.rmd_pid if name == "rmd" else node.pid(name)
+        assert pid is not None
+        before = resident_kib(pid)
+        data = b"\x00\x98\x96\x80" + b"x" * 10_000_000  # its length, truly
+        for _ in range(100):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+                link.settimeout(20)
+                link.connect(str(node.root.socket(name)))
+                with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                    link.sendall(data)
+        assert alive(pid)
+        assert resident_kib(pid) < before + 8_000
+
+
+def resident_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ha.apphbd.core import MAX_SHORT_LIVES
 from ha.apphbd.msg import Clients, GetClients
 from ha.ipc.client import Connection
 from ha.rmd.msg import ResetNode
@@ -209,3 +210,22 @@ def test_a_reset_by_watchdog_ends_all_without_disarming_it() -> None:
             assert node.process.wait(20) == 75
         wait_for(lambda: not any(map(alive, everyone)), "everyone has ended")
         assert set(device.read_bytes()) == {ord("1")}
+
+
+def test_an_rmd_that_dies_again_and_again_is_not_replaced_for_ever() -> None:
+    with Node({"one": BEATING}).start() as node:
+        lives = 0
+        while True:
+            rmd, apphbd = node.rmd_pid, node.pid("apphbd")
+            assert rmd is not None
+            lives += 1
+            os.kill(rmd, signal.SIGKILL)
+            wait_for(
+                lambda apphbd=apphbd: not alive(apphbd) or (node.rmd_pid == apphbd and node.state("one") == "RUNNING"),
+                "apphbd has become the new rmd, or has ended",
+            )
+            if not alive(apphbd):
+                break
+            assert lives <= MAX_SHORT_LIVES
+        assert lives == MAX_SHORT_LIVES + 1
+        assert node.rmd_pid is None

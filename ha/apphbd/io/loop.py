@@ -197,7 +197,7 @@ class Loop:
     def _replace_rmd(self, operation: str, request: ReplaceRmd) -> None:
         try:
             end_and_await(request)
-            become_new_rmd(self.root, request.reason)
+            become_new_rmd(self.root, request.reason, request.short_lives)
         except (NotReplaced, OSError) as error:
             self._events.append(Finished(operation, str(error)))
 

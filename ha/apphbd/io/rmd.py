@@ -28,6 +28,9 @@ from ha.root import Root
 CHANNEL_VARIABLE = "HA_RMD_CHANNEL"
 """In apphbd's environment: the descriptor of its end of the channel and rmd's process number, as "5:4711"."""
 
+SHORT_LIVES_VARIABLE = "HA_RMD_SHORT_LIVES"
+"""Handed from apphbd through the new rmd to its apphbd: see the core's `short_lives`."""
+
 END_TIMEOUT_MS = 5_000
 """A killed process that has not ended by then hangs in the kernel: nothing may be started in its place."""
 
@@ -78,6 +81,11 @@ class Rmd:
         return codec.decode(data)
 
 
+def short_lives() -> int:
+    text = os.environ.get(SHORT_LIVES_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
 def end_and_await(request: ReplaceRmd) -> None:
     """Kill rmd if it lives and wait until it and its workers have ended. Raises NotReplaced."""
     watched = {}
@@ -114,10 +122,11 @@ def _kill(descriptor: int) -> None:
         return  # it ended by itself
 
 
-def become_new_rmd(root: Root, reason: str) -> NoReturn:
+def become_new_rmd(root: Root, reason: str, short_lives: int) -> NoReturn:
     """Execute a new rmd in this process' place. Raises OSError."""
     become_ordinary()
     os.environ.pop(CHANNEL_VARIABLE, None)
+    os.environ[SHORT_LIVES_VARIABLE] = str(short_lives)
     # The captured output went to the rmd that is no more. What the new one cannot log itself must still be found.
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     log = os.open(root.log_dir / "rmd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha.apphbd.core import FORGET_MS, LATENESS_TOLERANCE_MS, MAX_CLIENTS, RMD, RMD_START_MS, build
+from ha.apphbd.core import (
+    FORGET_MS,
+    LATENESS_TOLERANCE_MS,
+    MAX_CLIENTS,
+    MAX_SHORT_LIVES,
+    RMD,
+    RMD_START_MS,
+    SHORT_LIFE_MS,
+    build,
+)
 from ha.apphbd.model import End, ReplaceRmd
 from ha.apphbd.msg import Beat, ClientEvent, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
 from ha.machine import (
@@ -37,8 +46,12 @@ RMD_PID = 100
 class World:
     """Runs the core as its loop does: timers fire exactly, or later when the loop is held up."""
 
-    def __init__(self, *, rmd_pid: int | None = RMD_PID, watchdog_interval_ms: int | None = None) -> None:
-        self.machine: Machine = build(rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms)
+    def __init__(
+        self, *, rmd_pid: int | None = RMD_PID, watchdog_interval_ms: int | None = None, short_lives: int = 0
+    ) -> None:
+        self.machine: Machine = build(
+            rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms, short_lives=short_lives
+        )
         self.now = 0
         self.timers: dict[str, int] = {}
         self.effects: list[tuple[int, Effect]] = []
@@ -203,7 +216,7 @@ def test_a_silent_rmd_is_replaced_once_with_its_workers_named() -> None:
     world.beat_of_rmd()
     world.order(Expect(module="cib", pid=5, deadline_ms=10_000))
     world.run_to(5_000)
-    assert world.requests() == [ReplaceRmd(RMD_PID, (5,), "no heartbeat for 1000 ms")]
+    assert world.requests() == [ReplaceRmd(RMD_PID, (5,), "no heartbeat for 1000 ms", 1)]
 
 
 def test_rmd_is_never_reported_to_itself() -> None:
@@ -224,7 +237,25 @@ def test_an_rmd_that_died_is_replaced_at_once() -> None:
     world.beat_of_rmd()
     world.now = 77
     world.step(Lost(RMD))
-    assert world.requests() == [ReplaceRmd(RMD_PID, (), "it died")]
+    assert world.requests() == [ReplaceRmd(RMD_PID, (), "it died", 1)]
+
+
+@pytest.mark.parametrize(
+    ("lived_ms", "before", "expected"),
+    [
+        (SHORT_LIFE_MS - 1, 2, ReplaceRmd(RMD_PID, (), "it died", 3)),
+        (SHORT_LIFE_MS, 2, ReplaceRmd(RMD_PID, (), "it died", 0)),
+        (1, MAX_SHORT_LIVES - 1, ReplaceRmd(RMD_PID, (), "it died", MAX_SHORT_LIVES)),
+        (1, MAX_SHORT_LIVES, End()),
+        (SHORT_LIFE_MS, MAX_SHORT_LIVES, ReplaceRmd(RMD_PID, (), "it died", 0)),
+    ],
+)
+def test_an_rmd_that_cannot_live_is_not_replaced_for_ever(lived_ms: int, before: int, expected: object) -> None:
+    world = World(short_lives=before)
+    world.beat_of_rmd(deadline=60_000)
+    world.run_to(lived_ms)
+    world.step(Lost(RMD))
+    assert world.requests() == [expected]
 
 
 def test_an_rmd_that_died_while_it_stopped_the_node_is_not_started_again() -> None:
