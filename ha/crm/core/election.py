@@ -4,7 +4,7 @@
 Theory of operation
 
 * In each view the DC that is still in it, else the oldest member with a live crmd, offers to lead. A member promises
-  a view to one node only, until that node's crmd is known to be gone or releases it. Who has the promises of more than
+  a view to one node only, until a new crmd there asks or the old one releases it. Who has the promises of more than
   half of the view is its DC. Two majorities intersect: while a DC lives, frozen or not, there is no other (P2).
 * All members compute the same champion, so that one offer and its answers are the whole election. If the champion
   stays silent the next one by age offers.
@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ha.ccm.msg import ViewId
-from ha.crm.core.context import Context
+from ha.crm.core.context import ABSENT_MS, Context
 from ha.crm.model import FEATURE_SET
 from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRelease, JoinRequest, LeaderIs
 
@@ -293,6 +293,8 @@ class Election:
     def fired(self, timer: str) -> None:
         if timer == "election/ask" and self.fresh:
             self.ask()
+        elif timer == "election/absent":
+            self._release_absent()
         elif timer == "election/offer" and self.role != "none":
             self._repeat_offer()
         elif timer == "election/wait" and not self.leader and self.role == "none" and not self.fresh:
@@ -306,6 +308,13 @@ class Election:
                 self.skipped = {champion}
             self.context.note("notice", f"no offer to lead came from {champion or 'anybody'}; the next by age offers")
             self.contend()
+
+    def _release_absent(self) -> None:
+        if self.context.in_doubt:
+            self.context.arm("election/absent", ABSENT_MS)
+        elif self.promised and self.context.is_absent(self.promised):
+            self.leader_gone(f"the crmd of {self.promised} has been gone for {ABSENT_MS} ms")
+        self.count()
 
     def _repeat_offer(self) -> None:
         missing = [n for n in self.context.members() if n != self.context.node and not self._has_answered(n)]
@@ -329,11 +338,10 @@ class Election:
             self.context.arm("election/offer", OFFER_REPEAT_MS)
 
     def peer_down(self, node: str) -> None:
-        if not self.is_dc:
-            self.promises.pop(node, None)
-        if self.promised == node:
-            self.leader_gone(f"the crmd of {node} is gone")
-        elif self.promised == "" and self.role == "none" and not self.fresh:
+        """Heartbeat has lost touch with it: it died, or its node did, or only a heartbeat worker. A promise stands
+        until a new crmd there asks, ccm agrees on a new view, or it was absent for long."""
+        self.context.arm("election/absent", ABSENT_MS)
+        if self.promised == "" and self.role == "none" and not self.fresh:
             self.contend()  # it may have been the champion
 
     def leader_gone(self, why: str, spent: bool = True) -> None:

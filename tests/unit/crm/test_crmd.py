@@ -89,8 +89,21 @@ def test_a_promise_binds_until_the_other_is_gone() -> None:
     effects = machine.step(Received(Remote("n3", "crmd"), rival), 5)
     assert len(sent(effects, msg.JoinRefuse)) == 1
     machine.step(Received(Local("heartbeat"), ModuleStatus(node="n2", module="crmd", up=False)), 6)
-    effects = machine.step(Received(Remote("n3", "crmd"), rival), 7)
-    assert machine.election.leader == "" and (sent(effects, msg.JoinRequest) or sent(effects, msg.JoinRefuse))
+    assert len(sent(machine.step(Received(Remote("n3", "crmd"), rival), 7), msg.JoinRefuse)) == 1, "it may still live"
+    machine.step(Received(Remote("n2", "crmd"), msg.AskLeader(view=VIEW, incarnation="n2-2")), 8)
+    assert machine.election.leader == "" and machine.election.role == "candidate"
+
+
+def test_a_dc_that_is_gone_for_long_is_not_waited_for() -> None:
+    machine = crmd()
+    view(machine, "n1", "n2")
+    machine.step(Received(Remote("n2", "crmd"), msg.LeaderIs(view=VIEW, term=1, dc="n2", established=True)), 3)
+    machine.step(Received(Remote("n2", "crmd"), msg.JoinOffer(view=VIEW, term=1, incarnation="i", established=True)), 4)
+    machine.step(Received(Local("heartbeat"), ModuleStatus(node="n2", module="crmd", up=False)), 10)
+    machine.step(Fired("election/absent"), 2_009)
+    assert machine.election.leader == "n2"
+    machine.step(Fired("election/absent"), 2_010)
+    assert machine.election.is_dc and machine.election.term == 3
 
 
 def test_an_offer_of_a_view_to_come_is_kept_for_it() -> None:
