@@ -115,6 +115,7 @@ class Simulation:
         self.lines = ScoreLines(scores=options.show_scores, utilization=options.show_utilization)
         self.cib = EditedCib(self._checked(source_of(options)))
         self.printed = False
+        self.summary: list[str] = []
 
     def run(self) -> int:
         options = self.options
@@ -131,7 +132,7 @@ class Simulation:
         graph = self.decide(cluster)
         if not self.quiet:
             self.begin("Transition Summary")
-            self.items(TransitionSummary(cluster).lines())
+            self.items(self.summary)
         return self.simulate(cluster, graph) if simulate else Exit.OK
 
     def _wants_files(self) -> bool:
@@ -199,6 +200,8 @@ class Simulation:
             if shown
         )  # fmt: skip
         graph = decide_on(cluster).graph_xml
+        # Made before the picture: it gives a node to actions that have none.
+        self.summary = TransitionSummary(cluster).lines()
         if title:
             if not self.quiet:
                 self.begin(title)

@@ -179,8 +179,10 @@ def compare_with_history(
     interval = integer(operation.get("interval")) or 0
     result = _cached(resource, task, interval, node, operation, resource.cluster.sanitized)
     recorded = operation.get("op-digest")
-    restart = "calculated-failure-timeout" if marked_for_restart else operation.get("op-restart-digest")
-    if result.restart != restart:
+    restart = operation.get("op-restart-digest")
+    # Another entry of the same operation may have been without one; what is not known is not different.
+    differs = restart is not None and result.restart is not None and result.restart != restart
+    if marked_for_restart or differs:
         result.match = Match.RESTART
     elif recorded is None:
         result.match = Match.UNKNOWN
