@@ -20,6 +20,11 @@ from ha.runner.spool import REVOKED, Spool, SpoolError
 UNNAMED = Holder(-1, -1)
 """A claimant whose note cannot be read: treated as dead, and not ours to guess whom to kill."""
 
+FORK_PATIENCE_MS = 1_000
+FORK_STRIKES = 2
+"""A fork server that has not answered for this long, looked at this often, is stuck. More than one look, because after
+a pause of the whole machine the first comes before the server had a chance to run."""
+
 OnEnd = Callable[[End], None]
 
 
@@ -29,6 +34,10 @@ class Watcher(Protocol):
     def watch(self, fd: int, on_readable: Callable[[], None]) -> None: ...
 
     def unwatch(self, fd: int) -> None: ...
+
+    def now(self) -> int: ...
+
+    def call_at(self, deadline: int, call: Callable[[], None]) -> None: ...
 
 
 class Runners:
@@ -59,6 +68,7 @@ class Runners:
         self.spool.write_job(job)
         self._asked[job.id] = on_end
         self._request(job.id)
+        self._look_again(job.id, FORK_STRIKES)
 
     def await_end(self, job_id: str, on_end: OnEnd) -> None:
         """Take up a job of an earlier life of this worker: its end may be known, near, or never to come."""
@@ -95,6 +105,18 @@ class Runners:
             self._server.request(job_id)
         except BlockingIOError:
             self._unsent.append(job_id)  # goes out with the next answer; forks are under way, so one will come
+
+    def _look_again(self, job_id: str, strikes: int) -> None:
+        def look() -> None:
+            if job_id not in self._asked:
+                return
+            if strikes > 1:
+                self._look_again(job_id, strikes - 1)
+                return
+            self._server.kill()
+            raise ChildProcessError(f"the fork server of the runners is stuck: no runner for {job_id}")
+
+        self._watcher.call_at(self._watcher.now() + FORK_PATIENCE_MS, look)
 
     def _on_forked(self) -> None:
         while (answer := self._server.answer()) is not None:

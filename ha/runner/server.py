@@ -68,6 +68,10 @@ class ForkServer:
             return job_id, descriptors[0], 0
         return job_id, -1, int(code)
 
+    def kill(self) -> None:
+        """End a server that does not answer. Runners that it has forked go on; jobs not taken are revoked later."""
+        os.kill(self.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Let the server end, and wait for it."""
         self.socket.close()

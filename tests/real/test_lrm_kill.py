@@ -168,6 +168,20 @@ def test_lrmd_ends_when_its_fork_server_dies_and_nothing_is_lost(node: LrmNode) 
     assert node.logged() == ["start begins", "start ends"]
 
 
+def test_a_frozen_fork_server_ends_lrmd_and_the_order_is_carried_out_by_the_next(node: LrmNode) -> None:
+    assert node.process is not None and node.crmd is not None
+    open_gate(node)
+    for pid in Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split():
+        os.kill(int(pid), signal.SIGSTOP)
+    order = node.order("start")
+    node.crmd.send(order)
+    assert node.process.wait(20) != 0
+    node.reap()
+    node.start()
+    assert node.crmd.receive(OperationResult).user_data == order.user_data
+    assert node.logged() == ["start begins", "start ends"]
+
+
 def test_after_a_boot_nothing_of_the_former_life_counts(node: LrmNode) -> None:
     open_gate(node)
     node.run("start")

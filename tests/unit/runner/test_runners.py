@@ -124,6 +124,18 @@ def is_dead(pid: int) -> bool:
         return True
 
 
+def test_a_stuck_fork_server_is_killed_and_ends_the_worker(bench: Bench, tmp_path: Path) -> None:
+    os.kill(bench.server.pid, signal.SIGSTOP)
+    job = bench.start(f"echo ran >>{tmp_path}/ran")
+    with pytest.raises(ChildProcessError, match="stuck"):
+        bench.end_of(job)
+    os.waitid(os.P_PID, bench.server.pid, os.WEXITED | os.WNOWAIT)
+    other = successor(bench)
+    other.await_end(job, bench.note(job))
+    assert bench.ends[job].fate == "revoked"
+    assert not (tmp_path / "ran").exists()
+
+
 # Adoption ------------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self.callbacks: dict[int, Callable[[], None]] = {}
+        self.calls: list[tuple[int, Callable[[], None]]] = []
 
     def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
         assert fd not in self.callbacks
@@ -23,6 +24,12 @@ class Waiter:
     def unwatch(self, fd: int) -> None:
         del self.callbacks[fd]
 
+    def now(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def call_at(self, deadline: int, call: Callable[[], None]) -> None:
+        self.calls.append((deadline, call))
+
     def once(self, timeout_s: float) -> None:
         poll = select.poll()
         for fd in self.callbacks:
@@ -30,6 +37,11 @@ class Waiter:
         for fd, _ in poll.poll(timeout_s * 1000):
             if fd in self.callbacks:
                 self.callbacks[fd]()
+        now = self.now()
+        due = [entry for entry in self.calls if entry[0] <= now]
+        self.calls = [entry for entry in self.calls if entry[0] > now]
+        for _, call in due:
+            call()
 
     def until(self, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + patience_s
