@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
 import pytest
 
 from ha.ccm import model
@@ -234,6 +235,94 @@ def test_two_nodes_who_is_not_the_last_man_waits_for_the_other_even_after_fencin
     assert world.members("b") == "b-"
     world.power_on("a")
     assert world.run(500, lambda: world.agreement("ab"))
+
+
+def test_two_nodes_a_last_man_that_agreed_to_join_the_other_claims_nothing_any_more() -> None:
+    world = started("ab")
+    world.leave("a")
+    assert world.run(50, lambda: world.members("b") == "b")
+    world.power_off("b")
+    world.power_on("a")
+    world.power_on("b")
+    b = world.nodes["b"]
+    # b dies when a has its word, but before it could install the view that a then holds.
+    assert world.run(INITDEAD_MS, lambda: b.core is not None and b.core.context.state.promise is not None)
+    assert b.told is None
+    world.run(2, lambda: world.members("a") == "ab")
+    world.power_off("b")
+    assert world.run(DEADTIME_MS + 50, lambda: world.members("a") in ("a-", ""))
+    world.cut_off("a", "b")
+    world.power_on("b")
+    world.run(INITDEAD_MS + 500)
+    assert world.members("b") == "b-"
+
+
+def test_two_nodes_who_left_without_knowing_it_waits_for_the_last_man() -> None:
+    world = started("ab")
+    world.leave("b", tell_itself=False)
+    assert world.run(50, lambda: world.members("a") == "a")
+    world.cut_off("a", "b")
+    world.power_on("b", same_boot=True)
+    world.run(INITDEAD_MS + 100)
+    world.fence("b", "a")
+    world.run(100)
+    assert world.members("b") == "b-"
+    world.power_on("a")
+    assert world.run(INITDEAD_MS + 100, lambda: world.members("a") == "a")
+    assert world.members("b") == "b-"
+
+
+def test_a_promise_is_durable_before_it_is_given_and_is_never_given_for_less() -> None:
+    world = started("abc")
+    core = world.nodes["b"].core
+    assert core is not None
+    held = view(world, "b")
+    dead = NodeStatus(node="c", state="dead", generation=1, boot_id="c-boot1", evidence="gone")
+    core.step(Received(HEARTBEAT, dead), world.now)
+    members = tuple(member for member in held.members if member.node != "c")
+    a_misses_c = msgspec.structs.replace(reported(world, "a"), hears=("a", "b"), serial=1_000)
+    core.step(Received(Remote("a", "ccm"), Reach(reports=(a_misses_c,))), world.now)
+
+    def accepted(instance: int) -> list[type]:
+        """The kinds of effects up to the Accept; none when there is no Accept."""
+        proposal = Propose(id=ViewId(instance, "a-1"), members=members, quorate=True)
+        effects = core.step(Received(Remote("a", "ccm"), proposal), world.now)
+        accepts = [n for n, e in enumerate(effects) if isinstance(e, Send) and isinstance(e.message, Accept)]
+        return [type(effect) for effect in effects[: accepts[0] + 1]] if accepts else []
+
+    assert accepted(held.id.instance) == []
+    assert accepted(held.id.instance + 5)[-2:] == [Persist, Send]
+    assert accepted(held.id.instance + 4) == []
+    assert core.context.state.promised == held.id.instance + 5
+
+
+def test_a_proposal_and_a_view_are_durable_before_others_hear_of_them() -> None:
+    world = started("abc")
+    core = world.nodes["a"].core
+    assert core is not None
+    held = view(world, "a")
+    dead = NodeStatus(node="c", state="dead", generation=1, boot_id="c-boot1", evidence="gone")
+    b_misses_c = msgspec.structs.replace(reported(world, "b"), hears=("a", "b"), serial=1_000)
+    effects = core.step(Received(Remote("b", "ccm"), Reach(reports=(b_misses_c,))), world.now)
+    effects += core.step(Received(HEARTBEAT, dead), world.now)
+    instance = held.id.instance + 1
+    kept = [model.decode(e.data).promised if isinstance(e, Persist) else 0 for e in effects]
+    proposed = [isinstance(e, Send) and isinstance(e.message, Propose) for e in effects]
+    assert kept.index(instance) < proposed.index(True)
+
+    sent = next(e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Propose))
+    assert isinstance(sent, Propose)
+    effects = core.step(Received(Remote("b", "ccm"), Accept(id=sent.id)), world.now)
+    order = [type(e).__name__ if not isinstance(e, Send) else type(e.message).__name__ for e in effects]
+    assert order.index("Persist") < order.index("MembershipEvent") < order.index("Reach")
+
+
+def reported(world: World, name: str) -> Report:
+    core = world.nodes[name].core
+    assert core is not None
+    report = core.context.links.peers[name].report
+    assert report is not None
+    return report
 
 
 def test_fencing_that_is_confirmed_for_a_node_that_is_back_counts_for_nothing() -> None:

@@ -16,6 +16,7 @@ from random import Random
 
 from ha.ccm.core import build
 from ha.ccm.core.membership import Ccm
+from ha.ccm.model import STATE_NAME, decode
 from ha.ccm.msg import ConfirmedDown, MembershipEvent, View, ViewId
 from ha.heartbeat.msg import ModuleStatus, NodeState, NodeStatus
 from ha.ipc import codec
@@ -465,10 +466,19 @@ class World:
             if known[0] != member.node:
                 self.fail(f"life {member.life} of two nodes")
         assert node.core is not None
+        self._check_promises(node, view)
         own = next(member for member in view.members if member.node == node.name)
         if self.lives[own.life] != (node.name, node.boots):
             self.fail(f"{node.name}: life {own.life} outlived its boot")
         self._check_difference(node, view)
+
+    def _check_promises(self, node: Node, view: View) -> None:
+        """Before anyone is told, every member that still lives that life has promised durably."""
+        for member in view.members:
+            data = self.nodes[member.node].disk.get(STATE_NAME)
+            kept = decode(data) if data is not None else None
+            if kept is not None and kept.life == member.life and kept.promised < view.id.instance:
+                self.fail(f"{node.name} was told {describe(view)}, to which {member.node} has not agreed durably")
 
     def _check_difference(self, node: Node, view: View) -> None:
         before = node.told.view if node.told is not None else None
