@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from ha.cib import schema
 from ha.cib.core import build
 from ha.cib.io.store import StoreAdapter
 from ha.root import Root
 from ha.shell import BeatTimes, run_worker
 
 BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
+
+# Compiled when rmd imports this module, before it forks: the worker reads nothing of the program from disk, which it
+# may have no right to, or which may be of another version by then.
+schema.load()
 
 
 def main(root: Root) -> int:
