@@ -74,6 +74,9 @@ from ha.rmd.msg import LeaveCluster, StartWorker, StopWorker
 from ha.stonith.msg import Fenced
 from ha.te.msg import RequestAction, TransitionDone
 
+COMPATIBLE_WITH = "2.1.5"
+"""The release of Pacemaker whose tools and formats ours match: crmsh decides by dc-version how it may write the CIB."""
+
 ENGINES = ("pengine", "tengine")
 ENGINE_REPEAT_MS = 1_000
 MAX_EARLY_REPORTS = 10_000
@@ -97,7 +100,7 @@ def build(
 class Crmd:
     """A Machine. `in_charge` lasts from the election until another is promised or we are out."""
 
-    version = ha.__version__
+    version = f"{COMPATIBLE_WITH}-heartbeat{ha.__version__}"
 
     def __init__(self, settings: Settings) -> None:
         self.context = Context(settings)

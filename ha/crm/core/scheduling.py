@@ -118,13 +118,11 @@ class Scheduling:
             self.reason = "the last decision failed"
             self._rest()
             return
-        if message.recheck_at_s:
-            delay_ms = max(1_000, message.recheck_at_s * 1000 - self.context.unix_ms())
-            self.context.arm("schedule/recheck", min(delay_ms, MAX_RECHECK_MS))
+        self._arm_recheck(message.recheck_at_s)
         self.crmd.timeline.mark("decided", f"generation {message.generation} in {message.took_ms} ms"
                                 + (f", input saved in {message.saved_as}" if message.saved_as else ""))
         if "<synapse" not in message.graph:
-            self._become_idle("nothing to do", recheck=not message.recheck_at_s)
+            self._become_idle("nothing to do")
             return
         self.crmd.fsm.become("S_TRANSITION_ENGINE", f"carrying out the decision on generation {message.generation}")
         self.crmd.transition.start(message.graph)
@@ -143,7 +141,7 @@ class Scheduling:
         elif message.outcome == "complete":
             self.failed_in_row = 0
         if not self.needed:
-            self._become_idle(f"transition {message.transition_id} is {message.outcome}", recheck=True)
+            self._become_idle(f"transition {message.transition_id} is {message.outcome}")
 
     def _rest(self) -> None:
         """Fail again, but not at once: 1 s, 2 s, 4 s ... News end the rest."""
@@ -152,11 +150,16 @@ class Scheduling:
         self.context.arm("schedule/retry", delay_ms)
         self.context.note("notice", f"{self.reason}; trying again in {delay_ms} ms")
 
-    def _become_idle(self, why: str, recheck: bool) -> None:
+    def _become_idle(self, why: str) -> None:
         self.crmd.fsm.become("S_IDLE", why)
         self.crmd.timeline.mark("done", why)
-        if recheck:
-            self.context.arm("schedule/recheck", self.crmd.ground.configuration.recheck_interval_ms or MAX_RECHECK_MS)
+
+    def _arm_recheck(self, recheck_at_s: int) -> None:
+        """When the policy engine said that time alone changes its decision, at the latest after the interval."""
+        delay_ms = self.crmd.ground.configuration.recheck_interval_ms or MAX_RECHECK_MS
+        if recheck_at_s:
+            delay_ms = min(delay_ms, max(1_000, recheck_at_s * 1000 - self.context.unix_ms()))
+        self.context.arm("schedule/recheck", min(delay_ms, MAX_RECHECK_MS))
 
     # Time and links --------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,8 @@ class World:
         self.fences: list[str] = []
         self.schedules: list[int] = []
         self.confirmed: list[str] = []
+        self.mute: set[str] = set()
+        self.recheck_at_s = 0
         self.crash: tuple[str, int] | None = None
         self.effects = dict.fromkeys(names, 0)
 
@@ -300,7 +302,8 @@ class World:
             if message.worker == "tengine" and node.te is None:
                 node.te = build_te()
                 self.step(node.name, "te", Started(incarnation="te", seed=1))
-            self.step(node.name, "crmd", Connected(Local(message.worker)))
+            if message.worker not in self.mute:
+                self.step(node.name, "crmd", Connected(Local(message.worker)))
         elif isinstance(message, StopWorker):
             if message.worker == "tengine":
                 node.te = None
@@ -320,11 +323,13 @@ class World:
 
     def _pengine(self, node: Node, message: Message) -> None:
         assert isinstance(message, Schedule)
+        if "pengine" in self.mute:
+            return
         self.schedules.append(message.generation)
         assert message.generation == node.generation, "the newest generation is scheduled"
         graph = self.decide(self.root)
         self.give(node.name, "pengine", Scheduled(request_id=message.request_id, generation=message.generation,
-                                                  graph=graph), 2)
+                                                  graph=graph, recheck_at_s=self.recheck_at_s), 2)
 
     def _stonithd(self, node: Node, message: Message) -> None:
         assert isinstance(message, FenceNode)
@@ -348,7 +353,7 @@ class World:
             self.at(100, lambda: self.agree(*rest) if target not in self.views else None)
 
     def _attrd(self, node: Node, message: Message) -> None:
-        if isinstance(message, attrd.ClearNode):
+        if isinstance(message, attrd.ClearNode) or "attrd" in self.mute:
             return
         assert isinstance(message, (attrd.UpdateAttribute, attrd.ClearFailures))
         if message not in self.attributes:
