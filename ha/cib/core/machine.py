@@ -185,6 +185,8 @@ class Cib:
                 self._follow(message)
             case Local("ccm"), MembershipEvent():
                 self._membership(message)
+            case Local("heartbeat" | "rmd"), _:
+                pass  # which nodes and peers are there is ccm's to say; a silent member is asked again by timer
             case _, Purge():
                 self._context.note("debug", "shared memory is swept at every start of the cib")
             case _:

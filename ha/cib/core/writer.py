@@ -319,7 +319,9 @@ class Writer:
         if transaction.is_empty or write.dry_run:
             self._answer_unchanged(node, forward, transaction)
             return
-        configuration = transaction.touches_configuration or document.version.num_updates == 0
+        before, after = transaction.before, document.version
+        raised = (before.admin_epoch, before.epoch) != (after.admin_epoch, after.epoch)
+        configuration = transaction.touches_configuration or raised
         if not self._may_write(forward, configuration):
             transaction.rollback()
             rule = "this part of the cluster has no quorum: its configuration cannot be changed now"

@@ -8,6 +8,7 @@ then the difference of the two.
 from __future__ import annotations
 
 import copy
+import re
 from bisect import bisect_left
 
 from lxml import etree
@@ -17,6 +18,8 @@ from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of
 from ha.cib.model.path import key_of, resolve
 from ha.cib.model.refusal import Rc, Refusal
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 def reconcile(transaction: Transaction, old: etree._Element, new: etree._Element) -> None:
@@ -195,8 +198,10 @@ def _result(change: etree._Element, target: etree._Element) -> dict[str, str]:
         name = item.get("name", "")
         if item.get("operation") == "unset":
             attributes.pop(name, None)
-        elif name:
+        elif _NAME.fullmatch(name):
             attributes[name] = item.get("value", "")
+        else:
+            raise Refusal(Rc.DATA, f"{name[:80]!r} is no name of an attribute", describe(item), line_of(item))
     return attributes
 
 

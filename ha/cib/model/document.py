@@ -138,16 +138,17 @@ class Document:
             self._parts.pop(part, None)
 
     def section_of(self, element: etree._Element) -> str:
-        """Which section `element` is in: "crm_config", "status" ...; "cib" for the root, "configuration" itself."""
+        """Which section `element` is in: "crm_config", "status" ...; "cib" for the root, "configuration" for the frame
+        of containers and sections."""
         node = element
         while True:
             parent = node.getparent()
             if parent is None:
                 return "cib"
             if parent is self.root:
-                return str(node.tag)
+                return "status" if node.tag == "status" and node is not element else "configuration"
             if parent.tag == "configuration" and parent.getparent() is self.root:
-                return str(node.tag) if isinstance(node.tag, str) else "configuration"
+                return str(node.tag) if node.tag in SECTIONS else "configuration"
             node = parent
 
     def _part(self, element: etree._Element) -> _Part:

@@ -164,6 +164,10 @@ class Transaction:
         """The parts of the document that were touched, gone ones included."""
         return list(self._parts)
 
+    def is_added(self, element: etree._Element) -> bool:
+        """Whether `element` itself was inserted by this transaction."""
+        return element in self._added
+
     @property
     def is_empty(self) -> bool:
         return not (self._removed or self._changed or self._added or self._moved or self._coarse)

@@ -41,8 +41,8 @@ def perform(document: Document, write: Write) -> Transaction:
     operand = parse(write.xml) if write.xml else None
     transaction = Transaction(document)
     try:
-        _OPERATIONS[write.operation](transaction, write, operand)
         wanted = _wanted_version(operand)
+        _OPERATIONS[write.operation](transaction, write, operand)
         if not transaction.is_empty or _is_raised_by_hand(transaction.before, wanted):
             _raise_version(transaction, write, wanted)
     except Refusal:

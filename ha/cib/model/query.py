@@ -50,7 +50,7 @@ def select(root: etree._Element, xpath: str) -> list[etree._Element]:
         raise Refusal(Rc.USAGE, "XPath may not open documents")
     try:
         found = etree.XPath(xpath, regexp=False, smart_strings=False)(root.getroottree())
-    except etree.XPathError as error:
+    except (etree.XPathError, ValueError) as error:
         raise Refusal(Rc.USAGE, f"XPath {xpath[:200]!r}: {error}") from error
     if not isinstance(found, list):
         raise Refusal(Rc.USAGE, f"XPath {xpath[:200]!r} gives a value, not elements")

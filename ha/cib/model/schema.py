@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ha.cib.model.document import CONTAINERS, Document, attributes_of
+from ha.cib.model.document import CONTAINERS, SECTIONS, Document, attributes_of
 from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of
 from ha.cib.model.refusal import Rc, Refusal
 from ha.cib.model.version import COUNTERS
 
 RNG = "{http://relaxng.org/ns/structure/1.0}"
+_STATUS_PARTS = ("node_state", "tickets")
 _KNOWN_SCHEMAS = re.compile(r"pacemaker-[1-4]\.\d{1,3}")
 _PATTERNS = {
     "NCName": r"[A-Za-z_\u0080-\U0010ffff][\w.\-\u0080-\U0010ffff]*",
@@ -94,15 +95,15 @@ class Schema:
         unknown = _check_name(document.root)
         if unknown is not None or _is_off(document.root):
             return unknown
-        return self._judge("cib", document.root)
+        return _doubled_section(document.root) or self._judge("cib", document.root)
 
     def check_changes(self, transaction: Transaction) -> Refusal | None:
         """As `check`, for what `transaction` touched. The document was valid before it."""
         root = transaction.document.root
         if _is_off(root):
             return None
-        if "configuration" in transaction.sections or any(n not in COUNTERS for n in transaction.root_changes()):
-            refusal = _check_name(root) or self._judge("cib", _outline(root))
+        if self._changes_outline(transaction):
+            refusal = _check_name(root) or _doubled_section(root) or self._judge("cib", _outline(root))
             if refusal is not None:
                 return refusal
         for part in self._touched(transaction):
@@ -111,6 +112,19 @@ class Schema:
             if refusal is not None:
                 return refusal
         return None
+
+    def _changes_outline(self, transaction: Transaction) -> bool:
+        """Whether the frame around the parts may have changed, or a part may be where it does not belong."""
+        if "configuration" in transaction.sections or any(n not in COUNTERS for n in transaction.root_changes()):
+            return True
+        for part in self._touched(transaction):
+            above = part.getparent()
+            in_status = above is not None and above.tag == "status"
+            if part.tag not in (_STATUS_PARTS if in_status else SECTIONS) or (
+                not in_status and transaction.is_added(part)
+            ):
+                return True
+        return False
 
     def _touched(self, transaction: Transaction) -> Iterator[etree._Element]:
         for part in transaction.parts():
@@ -268,10 +282,21 @@ def _outline(root: etree._Element) -> etree._Element:
     outline = etree.Element(root.tag, attributes_of(root))
     for child in root.iterchildren(etree.Element):
         copied = etree.SubElement(outline, child.tag, attributes_of(child))
-        if child.tag in CONTAINERS[:1]:
+        if child.tag in CONTAINERS:
             for grandchild in child.iterchildren(etree.Element):
-                etree.SubElement(copied, grandchild.tag, attributes_of(grandchild))
+                if grandchild.tag not in _STATUS_PARTS:
+                    etree.SubElement(copied, grandchild.tag, attributes_of(grandchild))
     return outline
+
+
+def _doubled_section(root: etree._Element) -> Refusal | None:
+    seen: set[str] = set()
+    for section in root.iterfind("configuration/*"):
+        if section.tag in seen:
+            rule = "there is such a section already: merge with --modify, or replace it"
+            return Refusal(Rc.CONFIG, rule, describe(section), line_of(section))
+        seen.add(str(section.tag))
+    return None
 
 
 def _at(element: etree._Element, path: str) -> etree._Element | None:
