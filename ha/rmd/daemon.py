@@ -18,7 +18,7 @@ from setproctitle import setproctitle
 import ha
 from ha.apphbd.daemon import read_settings as read_apphbd_settings
 from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError
-from ha.rmd.io import pidfile
+from ha.rmd.io import image, pidfile
 from ha.rmd.io.directories import DirectoryError, prepare, stanzas
 from ha.rmd.io.loop import RootSupervisor
 from ha.rmd.io.options import CLIENT_CONFIGURATION, RootOptions, write_configuration
@@ -178,6 +178,7 @@ def _serve(
     if ready_pipe is not None:
         supervisor.on_ready = lambda: _say_ready(ready_pipe)
     gc.collect()
+    image.preload()
     gc.freeze()
     ended = supervisor.run()
     if supervisor.failure and ready_pipe is not None:
