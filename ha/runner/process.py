@@ -27,6 +27,7 @@ from ha.runner.model import End, Fate, Holder, Job
 from ha.runner.spool import Spool
 
 READ_BYTES = 65_536
+MAX_STAT_BYTES = 4_096
 MAX_LAST_READS = 16
 """Reads of what is left in a pipe after the agent's end; a background child may go on writing for ever."""
 KILL_WAIT_MS = 1_000
@@ -80,11 +81,16 @@ def start_ticks(pid: int) -> int | None:
 def _stat(pid: int | str) -> list[bytes]:
     """The fields of /proc/PID/stat from the third, the state, on; none when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            # The second field, the command in parentheses, may itself hold blanks and parentheses.
-            return stream.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return []
+    try:
+        # The second field, the command in parentheses, may itself hold blanks and parentheses.
+        return os.read(descriptor, MAX_STAT_BYTES).rpartition(b")")[2].split()
+    except ProcessLookupError:
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def kill_session(leader: Holder) -> None:
@@ -113,7 +119,6 @@ def run(spool: Spool, job_id: str) -> NoReturn:
     if not spool.claim(job_id, Holder(os.getpid(), own_ticks)):
         os._exit(1)
     job = spool.read_job(job_id)
-    setproctitle.setproctitle(job.title or f"ha-runner {job.id}")
     os.umask(0o022)
     os.chdir("/")
     spool.write_result(job_id, call(job))
@@ -129,6 +134,7 @@ def call(job: Job) -> End:
         return End(fate="not started", code=error.errno or errno.EIO, started_ms=started_ms)
     except ValueError:  # a NUL in an argument or in the environment
         return End(fate="not started", code=errno.EINVAL, started_ms=started_ms)
+    setproctitle.setproctitle(job.title or f"ha-runner {job.id}")
     stdout = Capture(job.max_stdout_bytes, keep_end=False)
     stderr = Capture(job.max_stderr_bytes, keep_end=True)
     timed_out = not _attend(child, job, stdout, stderr)

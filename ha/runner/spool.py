@@ -79,13 +79,13 @@ class Spool:
         """Take the job; False when another has it. Atomic: the claim appears with its content by link(2)."""
         path = self._path(job_id, "claim")
         scratch = path.with_suffix(f".claim-{os.getpid()}")
-        scratch.write_bytes(msgspec.msgpack.encode(holder))
+        _create(scratch, msgspec.msgpack.encode(holder))
         try:
             os.link(scratch, path)
         except FileExistsError:
             return False
         finally:
-            scratch.unlink()
+            os.unlink(scratch)
         return True
 
     def claimant(self, job_id: str) -> Holder | None:
@@ -151,10 +151,8 @@ class Spool:
     def _write(self, path: Path, data: bytes) -> None:
         scratch = path.with_name(f".{path.name}-{os.getpid()}")
         try:
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as stream:
-                stream.write(data)
-            scratch.rename(path)
+            _create(scratch, data)
+            os.rename(scratch, path)
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 scratch.unlink()
@@ -170,16 +168,35 @@ class Spool:
             raise SpoolError(f"{path}: {error}") from error
 
 
+# Without Python's file objects: a runner uses each of these once, and pays for every page of memory it touches first.
+
+
+def _create(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: Path, limit: int) -> bytes | None:
     """The file's content, None when there is none. Raises SpoolError when it is larger than `limit`."""
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(limit + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    if len(data) > limit:
-        raise SpoolError(f"{path}: more than {limit} bytes")
-    return data
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > limit:
+            raise SpoolError(f"{path}: more than {limit} bytes")
+        parts: list[bytes] = []
+        while part := os.read(descriptor, size + 1):  # files of the spool do not change once they are there
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def _file_name(name: str) -> str:
