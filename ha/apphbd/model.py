@@ -6,7 +6,6 @@ Source: apphbd(8) of Heartbeat 3.0.6; `watchdog_timeout_ms` is our addition.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -110,7 +109,7 @@ def watchdog_of_ha_cf(text: str, source: str) -> str:
 
 
 def _device(directive: Directive) -> str:
-    if not os.path.isabs(directive.value):
+    if not directive.value.startswith("/") or "\0" in directive.value:
         raise ConfigError(f"{directive.where}: {directive.name} is an absolute path, not {directive.value!r}")
     return directive.value
 

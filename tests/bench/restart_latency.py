@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import statistics
 import sys
@@ -31,6 +32,10 @@ SETTLE_S = 2.2
 
 ASK_AGAIN_S = 0.001
 """Long enough to leave the processor to those who are measured."""
+
+
+def pause(seconds: float) -> None:
+    select.select([], [], [], seconds)
 
 
 class Watcher:
@@ -62,7 +67,7 @@ class Watcher:
             except NotConnected:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(ASK_AGAIN_S)
+                pause(ASK_AGAIN_S)
 
     def ready_without(self, name: str, former: int) -> bool:
         line = self.lines().get(name)
@@ -73,7 +78,7 @@ def until_ms(begun: float, condition: Callable[[], bool]) -> float:
     while not condition():
         if time.monotonic() - begun > 30:
             raise TimeoutError("not back after 30 s")
-        time.sleep(ASK_AGAIN_S)
+        pause(ASK_AGAIN_S)
     return (time.monotonic() - begun) * 1000
 
 
@@ -85,7 +90,7 @@ def worker_times(watcher: Watcher, number: signal.Signals, rounds: int) -> list[
         begun = time.monotonic()
         os.kill(former, number)
         times.append(until_ms(begun, lambda name=name, former=former: watcher.ready_without(name, former)))  # type: ignore[misc]
-        time.sleep(SETTLE_S / WORKERS)
+        pause(SETTLE_S / WORKERS)
     return times
 
 
@@ -104,7 +109,7 @@ def pair_times(watcher: Watcher, victim: str, number: signal.Signals, rounds: in
             until_ms(begun, lambda rmd=rmd: watcher.node.rmd_pid not in (None, rmd))  # type: ignore[misc]
             watcher._reconnect()
         times.append(until_ms(begun, lambda a=awaited, f=former: watcher.ready_without(a, f)))  # type: ignore[misc]
-        time.sleep(SETTLE_S)
+        pause(SETTLE_S)
     return times
 
 
@@ -127,7 +132,7 @@ def main() -> int:
         rmd_cf=f"pair_interval_ms 50\npair_deadline_ms {pair_deadline_ms}\n",
     ).start() as node:
         watcher = Watcher(node)
-        time.sleep(SETTLE_S)
+        pause(SETTLE_S)
         show("worker killed -> ready", worker_times(watcher, signal.SIGKILL, rounds), "20 ms")
         frozen = worker_times(watcher, signal.SIGSTOP, rounds)
         show("worker frozen -> ready", frozen, f"{DEADLINE_MS} ms (its deadline) + 20 ms")
