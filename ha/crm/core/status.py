@@ -153,7 +153,23 @@ class StatusKeeper:
         found = entries(result, node, traits)
         if found and not is_failure(result) and result.operation == "stop":
             changed = self._drop_recurring(node, name)
-        return self.copy.put(node, result.resource, found) or changed
+        return self.copy.put(node, result.resource, self._after_its_kin(node, name, found)) or changed
+
+    def _after_its_kin(self, node: str, resource_id: str, found: list[dict[str, str]]) -> list[dict[str, str]]:
+        """A recurring operation's failure and its success have one call id: the later last-rc-change tells which is
+        newer. The node's clock may have been set back in between, so ours is made later than what it follows."""
+        mine = self.copy.nodes[node].resources.get(resource_id)
+        if mine is None:
+            return found
+        for entry in [entry for entry in found if entry["interval"] != "0"]:
+            kin = [
+                int(other["last-rc-change"]) for other in mine.operations.values()
+                if other["id"] != entry["id"] and other.get("call-id") == entry["call-id"]
+                and other.get("last-rc-change", "").isdecimal()
+            ]
+            if kin and int(entry["last-rc-change"]) <= max(kin):
+                entry["last-rc-change"] = str(max(kin) + 1)
+        return found
 
     def _drop_recurring(self, node: str, resource_id: str) -> bool:
         """A stop has ended them."""
@@ -201,9 +217,10 @@ class StatusKeeper:
     def _is_known(self, node: str, result: OperationResult, entry: dict[str, str]) -> bool:
         record = self.copy.nodes[node].resources.get(result.resource.id)
         old = record.operations.get(entry["id"]) if record is not None else None
-        return old is not None and all(
-            old.get(name) == entry[name] for name in ("call-id", "transition-magic", "last-rc-change")
-        )
+        if old is None or any(old.get(name) != entry[name] for name in ("call-id", "transition-magic")):
+            return False
+        then = old.get("last-rc-change", "")
+        return then.isdecimal() and int(then) >= int(entry["last-rc-change"])
 
     @staticmethod
     def _with_traits(known: dict[str, dict[str, str]], wanted: dict[str, dict[str, str]]) -> list[dict[str, str]]:

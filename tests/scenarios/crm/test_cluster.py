@@ -163,6 +163,18 @@ def test_a_failed_monitor_is_counted_and_the_resource_recovered() -> None:
     assert "A_last_failure_0" in world.operations("n1", "A")
 
 
+def test_a_failed_monitor_is_seen_though_the_clock_was_set_back() -> None:
+    world = cluster("n1", "n2", "n3")
+    monitor = next(o for o in recurring(world, "n1") if o.resource.id == "A")
+    success = int(world.operations("n1", "A")["A_monitor_10000"]["last-rc-change"])
+    world.wall_ms -= 3_600_000
+    world.result("n1", monitor, 7)
+    world.run(2)
+    assert int(world.operations("n1", "A")["A_last_failure_0"]["last-rc-change"]) == success + 1
+    world.settle()
+    assert ("n1", "A_start_0") in world.ran
+
+
 def test_a_failed_start_is_fatal_here_and_moves_on() -> None:
     world = World("n1", "n2", "n3", decide=decide)
     world.configure(RESOURCES)

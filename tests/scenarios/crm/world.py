@@ -105,6 +105,7 @@ class World:
         self.schedules: list[int] = []
         self.confirmed: list[str] = []
         self.mute: set[str] = set()
+        self.wall_ms = WALL_MS
         self.recheck_at_s = 0
         self.crash: tuple[str, int] | None = None
         self.effects = dict.fromkeys(names, 0)
@@ -512,7 +513,7 @@ class World:
             resource=order.resource, operation=order.operation, interval_ms=order.interval_ms,
             call_id=old.call_id if old is not None and order.interval_ms else node.calls, rc=rc, status="done",
             parameters=order.parameters, meta=order.meta, user_data=order.user_data,
-            last_rc_change_s=(self.now + WALL_MS) // 1000,
+            last_rc_change_s=(self.now + self.wall_ms) // 1000,
         )
         node.by_key[order.user_data] = result
         if order.operation == "stop" and rc == 0:
