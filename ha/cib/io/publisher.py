@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from ha.cib.io.layout import (
@@ -79,10 +80,18 @@ class Publisher:
         """Make `request` the newest generation. Raises SharedMemoryError with everything as it was."""
         with self._lock.held():
             assert request.generation > self.generation, f"{request.generation} follows {self.generation}"
-            size = self._write(request)
-            self._words[WORD_INDEX] = request.generation
-            self._kept.append((request.generation, size))
-            self._thin_out()
+            self._put(request)
+
+    def publish_next(self, request: Callable[[int], PublishCib]) -> None:
+        """Publish what `request` makes for the next generation, whoever published the one before."""
+        with self._lock.held():
+            self._put(request(self.generation + 1))
+
+    def _put(self, request: PublishCib) -> None:
+        size = self._write(request)
+        self._words[WORD_INDEX] = request.generation
+        self._kept.append((request.generation, size))
+        self._thin_out()
 
     def _write(self, request: PublishCib) -> int:
         length = sum(map(len, request.parts))
