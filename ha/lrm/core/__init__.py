@@ -10,7 +10,7 @@ Rules of this package
 * A result is sent, then recorded, then its job is dropped. A crash between any two leaves enough to send it again,
   and never makes an agent run again.
 * An order is known by its user_data. A repeated one is answered, or left to be answered; it is not run twice.
-* The newest view is durable before its first order runs (P2).
+* The newest view is recorded before its first order runs (P2).
 * Classes other than stonith are run by io; operations of class stonith are stonithd's, over its link.
 """
 

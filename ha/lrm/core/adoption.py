@@ -13,10 +13,11 @@ start at once. Orders that waited in a queue are gone: the crmd repeats what it 
 
 from __future__ import annotations
 
+from ha.ccm.msg import ViewId
 from ha.lrm.core.queue import Recurring, ResourceQueue
 from ha.lrm.core.slots import Slots, recurring_timer
 from ha.lrm.model.execution import Adopted, AdoptedJob, DropJob
-from ha.lrm.model.records import CALLS, RESOURCE_PREFIX, RecordError, ResourceRecord, Ticket, decode
+from ha.lrm.model.records import CALLS, RESOURCE_PREFIX, VIEW, RecordError, ResourceRecord, Ticket, decode
 from ha.machine import Arm, Effect, Execute, Instant, Note
 
 
@@ -41,12 +42,14 @@ class Adoption:
             try:
                 if name == CALLS:
                     self._raise_call_id(decode(data, int))
+                elif name == VIEW:
+                    self._slots.newest_view = decode(data, ViewId)
                 elif name.startswith(RESOURCE_PREFIX):
                     queue = ResourceQueue.restore(decode(data, ResourceRecord))
                     self._slots.queues[queue.resource.id] = queue
                     self._raise_call_id(queue.last_call_id)
             except RecordError as error:
-                effects.append(Note("error", f"record {name} is lost, its resource will be probed anew: {error}"))
+                effects.append(Note("error", f"record {name} is lost: {error}"))
         return effects
 
     def _raise_call_id(self, used: int) -> None:

@@ -7,12 +7,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from ha.ccm.msg import ViewId
 from ha.lrm.core.adoption import Adoption
 from ha.lrm.core.metadata import Asker, MetadataCache
 from ha.lrm.core.slots import Slots
 from ha.lrm.model.execution import AdoptAgents, Adopted, AgentResult, AgentsFound, Done, FindAgents, MetadataRead
-from ha.lrm.model.records import VIEW, RecordError, decode
 from ha.lrm.msg import (
     Agents,
     CancelOperation,
@@ -94,21 +92,13 @@ class ResourceManager:
 
     def _start(self, event: Started) -> list[Effect]:
         assert self._slots is None
-        effects: list[Effect] = []
-        view: ViewId | None = None
-        if VIEW in event.persisted:
-            try:
-                view = decode(event.persisted[VIEW], ViewId)
-            except RecordError as error:
-                effects.append(Note("error", f"the newest view cannot be read, any view will be obeyed: {error}"))
         self._slots = Slots(
             incarnation=event.incarnation,
             chance=random.Random(event.seed),
             max_parallel=self._max_parallel,
-            newest_view=view,
         )
         self._adoption = Adoption(self._slots)
-        return [*effects, Execute("adopt", AdoptAgents())]
+        return [Execute("adopt", AdoptAgents())]
 
     def _is_adopting(self) -> bool:
         return self._adoption is not None

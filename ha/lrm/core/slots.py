@@ -24,7 +24,7 @@ from ha.lrm.msg import (
     OperationResult,
     RunOperation,
 )
-from ha.machine import Arm, Disarm, Effect, Execute, Instant, Local, Note, Persist, Send
+from ha.machine import Arm, Disarm, Effect, Execute, Instant, Local, Note, Send
 from ha.stonith.msg import DeviceOperation, DeviceOperationDone
 
 CRMD = Local("crmd")
@@ -47,7 +47,6 @@ class Slots:
         incarnation: str,
         chance: random.Random,
         max_parallel: int,
-        newest_view: ViewId | None,
     ) -> None:
         assert max_parallel > SLOTS_FREE_OF_MONITORS
         self.wall_offset_ms = 0  # told before anything is run
@@ -56,7 +55,7 @@ class Slots:
         self.next_call_id = 1
         self._incarnation = incarnation
         self._max_parallel = max_parallel
-        self._newest_view = newest_view
+        self.newest_view: ViewId | None = None
         self._tasks: dict[str, ResourceQueue] = {}  # job -> where it runs
         self._taken = 0
         self._candidates: dict[str, None] = {}  # resources with a waiting task and nothing running
@@ -91,13 +90,14 @@ class Slots:
         return effects + self.pump(now)
 
     def _check_view(self, order: RunOperation) -> tuple[list[Effect], str]:
-        """Effects that make a new view durable, and why the order is refused, "" when it isn't."""
-        if order.view is None or order.view == self._newest_view:
+        """Effects that record a new view, and why the order is refused, "" when it isn't."""
+        if order.view is None or order.view == self.newest_view:
             return [], ""
-        if self._newest_view is not None and order.view < self._newest_view:
-            return [], f"its view {order.view.instance} is older than {self._newest_view.instance}"
-        self._newest_view = order.view
-        return [Persist(VIEW, encode(order.view))], ""
+        if self.newest_view is not None and order.view < self.newest_view:
+            return [], f"its view {order.view.instance} is older than {self.newest_view.instance}"
+        self.newest_view = order.view
+        # No fsync on the way to a start: orders come from this node's crmd alone, which a power cut ends too.
+        return [Execute("keep view", KeepRecord(name=VIEW, data=encode(order.view)))], ""
 
     def _check_limits(self, order: RunOperation, queue: ResourceQueue | None) -> str:
         if order.interval_ms < 0 or order.timeout_ms < 0 or order.start_delay_ms < 0:

@@ -15,7 +15,7 @@ from ha.ccm.msg import ViewId
 from ha.lrm.msg import OperationResult, Resource, RunOperation
 
 VIEW = "view"
-"""The name of the durable datum: the newest view whose orders were obeyed (P2)."""
+"""The record that holds the newest view whose orders were obeyed (P2)."""
 
 CALLS = "calls"
 """The record that holds the highest call id of forgotten resources."""

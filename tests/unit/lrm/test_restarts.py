@@ -142,7 +142,7 @@ def test_garbage_in_the_spool_is_reported_and_left_behind() -> None:
     world.advance(100)
     world.records["resource:web"] = b"\xc1garbage"
     world.records["calls"] = b"\x81"
-    world.durable["view"] = b"not a view"
+    world.records["view"] = b"not a view"
     world.restart()
     world.crmd_says(GetHistory())
     history = world.sent[-1]
