@@ -9,6 +9,7 @@ import sys
 
 from ha.heartbeat.core import build
 from ha.heartbeat.io.config import boot_id, load, load_authkeys, numeric_apiauth
+from ha.heartbeat.io.keyfile import KeyFile
 from ha.heartbeat.io.media import Media
 from ha.heartbeat.io.realtime import Punctual
 from ha.heartbeat.io.register import Register
@@ -32,9 +33,14 @@ def main(root: Root) -> int:
         Journal("heartbeat", node, root).write("critical", str(error), boot_time_ms())
         return os.EX_CONFIG
     boot = boot_id(root)
-    machine = build(node=node, ha_cf=ha_cf, keys=keys, boot_id=boot)
-    settings = {"node": node, "ha_cf": ha_cf, "keys": keys, "boot_id": boot}
-    adapters: list[Adapter] = [Punctual(ha_cf.realtime, ha_cf.rtprio), Media(ha_cf.media), Register(root)]
+    machine = build(node=node, ha_cf=ha_cf, keys=keys, boot_id=boot, watch_keys=True)
+    settings = {"node": node, "ha_cf": ha_cf, "keys": keys, "boot_id": boot, "watch_keys": True}
+    adapters: list[Adapter] = [
+        Punctual(ha_cf.realtime, ha_cf.rtprio),
+        Media(ha_cf.media),
+        Register(root),
+        KeyFile(root),
+    ]
     return run_worker("heartbeat", machine, root=root, adapters=adapters, beat=_beat(ha_cf), settings=settings)
 
 

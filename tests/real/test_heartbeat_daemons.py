@@ -141,6 +141,20 @@ def test_cl_status(pair: list[HeartbeatNode], capsys: pytest.CaptureFixture[str]
     assert run("listnodes") == (1, "")
 
 
+def test_the_key_is_changed_without_an_interruption(pair: list[HeartbeatNode]) -> None:
+    old, new = "1 hmac-sha256 a-secret-of-the-tests\n", "2 hmac-sha256 the-next-secret\n"
+    for text, says in (
+        (f"auth 1\n{old}{new}", "keys 1, 2 are accepted, key 1 signs"),
+        (f"auth 2\n{old}{new}", "keys 1, 2 are accepted, key 2 signs"),
+        (f"auth 2\n{new}", "keys 2 are accepted, key 2 signs"),
+    ):
+        for node in pair:
+            node.root.authkeys.write_text(text)
+        wait_for(lambda: all(says in node.said() for node in pair), f"both say: {says}")  # noqa: B023 (called at once)
+    all_active(pair)
+    assert not any("=> dead" in node.said() or "bad packet" in node.said() for node in pair)
+
+
 @pytest.mark.parametrize("medium", ["bcast", "mcast"])
 def test_media_that_speak_to_all(short_path: Path, medium: str) -> None:
     (port,) = free_ports(1)

@@ -19,9 +19,12 @@ from ha.heartbeat.model import AuthKeys, HaCf
 from ha.machine import Machine
 
 
-def build(*, node: str, ha_cf: HaCf, keys: AuthKeys, boot_id: str) -> Machine:
-    """The heartbeat machine of `node`. `boot_id` changes with each boot of the node and with nothing else."""
-    return Heartbeat(node, ha_cf, keys, boot_id)
+def build(*, node: str, ha_cf: HaCf, keys: AuthKeys, boot_id: str, watch_keys: bool = False) -> Machine:
+    """The heartbeat machine of `node`. `boot_id` changes with each boot of the node and with nothing else.
+
+    `watch_keys`: have an adapter tell when authkeys changes (Execute WatchKeys).
+    """
+    return Heartbeat(node, ha_cf, keys, boot_id, watch_keys)
 
 
 __all__ = ["build"]

@@ -13,6 +13,7 @@ from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.core.peers import CCM, Peers
 from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.model import AuthKeys, HaCf
+from ha.heartbeat.model.authkeys import WatchKeys
 from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.msg import (
     ApiFrame,
@@ -30,6 +31,7 @@ from ha.machine import (
     Connected,
     Effect,
     Event,
+    Execute,
     Finished,
     Fired,
     Instant,
@@ -51,13 +53,14 @@ UUID_FILE = "hb_uuid"  # 16 bytes, as in Heartbeat 3.0.6
 RUN_FILE = "hb_run"  # the boot in which we ran, and whether we stopped cleanly
 PROTOCOL = "1"  # of our associations: the field `ha` of a status
 KEEPALIVE = "keepalive"
+KEYS_OPERATION = "authkeys"
 GOODBYES = 3  # the last words of a node that leaves are said so often
 
 
 class Heartbeat:
     """See `ha.heartbeat.core.build`."""
 
-    def __init__(self, node: str, ha_cf: HaCf, keys: AuthKeys, boot_id: str) -> None:
+    def __init__(self, node: str, ha_cf: HaCf, keys: AuthKeys, boot_id: str, watch_keys: bool) -> None:
         assert node == node.lower()
         self.context = Context(node, ha_cf, keys, boot_id)
         self.peers = Peers(self.context)
@@ -65,6 +68,7 @@ class Heartbeat:
         self.api = Api(self.context, self.peers)
         self.peers.audience = self.api
         self.punctuality = Punctuality(ha_cf.times)
+        self.watch_keys = watch_keys
         self.started: Started | None = None
         self.began = False
         self.stopping = False
@@ -100,6 +104,8 @@ class Heartbeat:
         self.context.random.seed(event.seed)
         for warning in self.context.ha_cf.warnings:
             self.context.note("warning", warning)
+        if self.watch_keys:
+            self.context.effects.append(Execute(KEYS_OPERATION, WatchKeys(self.context.keys)))
 
     def _on_wall(self, event: Wall) -> None:
         self.context.transmitter.wall_offset_ms = event.offset_ms
@@ -333,8 +339,17 @@ class Heartbeat:
         ]
         return sorted([own, *others], key=lambda line: line.node)
 
-    def _on_finished(self, _event: Finished) -> None:
-        """What adapters were told to do for programs has been done; nobody waits for it."""
+    def _on_finished(self, event: Finished) -> None:
+        """New keys. What adapters were told to do for programs ends here too, and nobody waits for it."""
+        if event.operation != KEYS_OPERATION:
+            return
+        keys = event.outcome
+        assert isinstance(keys, AuthKeys)
+        context = self.context
+        numbers = ", ".join(str(key.number) for key in keys.keys)
+        context.note("notice", f"authkeys has changed: keys {numbers} are accepted, key {keys.signing} signs")
+        context.keys = context.transmitter.keys = keys
+        context.effects.append(Execute(KEYS_OPERATION, WatchKeys(keys)))
 
     _EVENTS: dict[type, Callable[[Heartbeat, Any], None]] = {
         Started: _on_started,

@@ -78,6 +78,14 @@ class AuthKeys:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class WatchKeys:
+    """Execute: finishes with an AuthKeys when the file says something else than `known`. A file that cannot be used
+    is noted, and waited out."""
+
+    known: AuthKeys
+
+
 def crc32_posix(data: bytes) -> int:
     """CRC-32 with polynomial 0x04C11DB7, initial value 0, most significant bit first, inverted at the end.
 

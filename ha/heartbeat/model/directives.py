@@ -369,7 +369,7 @@ DIRECTIVES: dict[str, Directive] = {
     "coreroot": Directive(_any_words, acted_on=False),
     "debug": Directive(_checked(_numbered(0, 255)), acted_on=False),
     "use_apphbd": Directive(_BOOLEAN, acted_on=False),
-    "env": Directive(_read_env, 1, None),
+    "env": Directive(_read_env, 1, None, acted_on=False),
     "record_config_changes": Directive(_BOOLEAN, acted_on=False),
     "record_pengine_inputs": Directive(_BOOLEAN, acted_on=False),
     "enable_config_writes": Directive(_BOOLEAN, acted_on=False),

@@ -227,3 +227,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(root)
     root.ha_cf.write_text(LEAST)
     assert load(root).nodes == ("a", "b")
+
+
+def test_the_manual_knows_every_directive_and_whether_it_is_acted_on() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "ha.cf.md").read_text(encoding="utf-8")
+    acted_on, not_acted_on = manual.split("# authkeys")[0].split("## What is understood")
+    for name, directive in DIRECTIVES.items():
+        assert f"`{name}" in (acted_on if directive.acted_on and name != "nice_failback" else not_acted_on), name
+        if not directive.acted_on:
+            assert f"`{name}" not in acted_on, name
