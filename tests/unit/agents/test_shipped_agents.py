@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -157,6 +158,36 @@ def test_the_page_is_there_when_start_returns_and_names_the_node(page: Agent) ->
     assert page("stop") == 0
     with pytest.raises(urllib.error.URLError):
         fetch(page)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "beginning"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.0 200"),
+        (b"HEAD / HTTP/1.0\n\n", b"HTTP/1.0 200"),
+        (b"POST / HTTP/1.0\r\n\r\n", b"HTTP/1.0 501"),
+        (b"\x00" * 20_000 + b"\n\n", b"HTTP/1.0 501"),
+        (b"GET / HTTP/1.0\n" + b"X: y\n" * 200, b"HTTP/1.0 200"),
+    ],
+)
+def test_the_server_answers_nonsense_and_lives_on(page: Agent, request_bytes: bytes, beginning: bytes) -> None:
+    page("start")
+    with socket.create_connection(("127.0.0.5", int(page.environment["OCF_RESKEY_port"])), timeout=10) as link:
+        link.sendall(request_bytes)
+        link.shutdown(socket.SHUT_WR)
+        assert link.recv(1_000).startswith(beginning)
+    assert page("monitor") == 0
+
+
+def test_a_page_can_be_fetched_without_curl(page: Agent, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("uname", "mkdir", "mkfifo", "cat", "rm", "sleep", "tail", "id"):
+        found = shutil.which(tool)
+        assert found is not None
+        (tools / tool).symlink_to(found)
+    page.environment["PATH"] = str(tools)
+    assert [page("start"), page("monitor"), page("stop"), page("monitor")] == [0, 0, 0, 7]
 
 
 def test_a_killed_server_is_not_running_and_can_be_started_again(page: Agent) -> None:
