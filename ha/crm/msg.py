@@ -86,7 +86,7 @@ class WatchTimeline(Message, frozen=True, kw_only=True):
 
 class Phase(ha.machine.Message, frozen=True, kw_only=True, tag="crm.Phase"):
     """`at_ms` is Unix time in milliseconds; `what` is one of loss-seen, view-agreed, fencing, fenced, decided,
-    started, done; `detail` says it in words."""
+    start-ordered, started, done; `detail` says it in words."""
 
     at_ms: int
     what: str

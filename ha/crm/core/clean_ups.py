@@ -11,7 +11,7 @@ from ha.crm.msg import Order
 from ha.lrm.msg import ForgetResource
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 REPEAT_MS = 500
 MAX_PENDING = 100_000

@@ -26,7 +26,7 @@ from ha.crm.model import FEATURE_SET
 from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRelease, JoinRequest, LeaderIs
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 CHAMPION_WAIT_MS = 500
 """An offer is expected by then, or the next by age offers. Longer than the restart of a crashed crmd takes."""

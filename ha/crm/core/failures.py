@@ -15,7 +15,7 @@ from ha.crm.model.history import counts_as_failure
 from ha.lrm.msg import OperationResult
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 REPEAT_MS = 500
 WAIT_MS = 2_000

@@ -19,7 +19,7 @@ from ha.stonith.msg import FenceAction, Fenced, FenceNode
 from ha.te.msg import RequestAction
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 DEFAULT_TIMEOUT_MS = 60_000
 RETRY_MS = 1_000

@@ -30,7 +30,7 @@ from ha.crm.model.change import meaning_of
 from ha.crm.model.configuration import Configuration, read_configuration
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 LEAD_REPEAT_MS = 1_000
 WRITE_REPEAT_MS = 1_000

@@ -21,7 +21,7 @@ from ha.machine import Instant
 from ha.pe.model.values import compare_versions
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 ACK_REPEAT_MS = 200
 JOIN_WAIT_MS = 1_000

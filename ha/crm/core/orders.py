@@ -27,7 +27,7 @@ from ha.lrm.msg import (
 )
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 REPORT_REPEAT_MS = 500
 MAX_REPORTS = 10_000

@@ -25,7 +25,7 @@ from ha.lrm.msg import ForgetResource, OperationResult
 from ha.machine import Client, Instant, Reply
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 Request: TypeAlias = GetState | Cleanup | FailResource | RemoveNode | WatchTimeline
 Answer: TypeAlias = State | Done | Timeline

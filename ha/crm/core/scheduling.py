@@ -15,7 +15,7 @@ from ha.pe.msg import Schedule, Scheduled
 from ha.te.msg import TransitionDone
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000

@@ -17,7 +17,7 @@ from ha.machine import Client, Reply
 from ha.rmd.msg import LeftCluster
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 REPEAT_MS = 1_000
 MAX_ASKERS = 64

@@ -20,7 +20,7 @@ from ha.crm.msg import AgentTraits
 from ha.lrm.msg import OperationResult, RunOperation
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 MEMBER = {"in_ccm": "true", "crmd": "online", "join": "member", "expected": "member", "crm-debug-origin": "join"}
 ARRIVING = {"in_ccm": "true", "crmd": "offline", "join": "down", "expected": "down", "crm-debug-origin": "view"}

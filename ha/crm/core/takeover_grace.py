@@ -20,7 +20,7 @@ from ha.crm.core.context import Context
 from ha.machine import Instant
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 SKEW_DEADTIMES = 2
 """The cut-off node notices at most one deadtime later than its peers, and ccm there needs a moment: twice is enough."""

@@ -17,7 +17,7 @@ from ha.lrm.msg import OperationResult
 from ha.te.msg import RequestAction
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 MAX_PHASES = 200
 """The oldest are dropped."""

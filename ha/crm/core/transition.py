@@ -20,7 +20,7 @@ from ha.lrm.msg import CancelOperation, ForgetResource, OperationResult, Resourc
 from ha.te.msg import AbortTransition, ActionDone, RequestAction, StartTransition, TransitionDone
 
 if TYPE_CHECKING:
-    from ha.crm.core import Crmd
+    from ha.crm.core.crmd import Crmd
 
 ORDER_REPEAT_MS = 500
 DRAIN_MS = 120_000
