@@ -31,7 +31,10 @@ class Trouble:
     resources: tuple[str, ...]
 
     def node(self) -> Node:
-        return self.chance.choice(list(self.cluster.world.nodes.values()))
+        """Rather one that runs something than an idle one: there is more to break."""
+        nodes = list(self.cluster.world.nodes.values())
+        busy = [node for node in nodes if node.powered and any(map(node.agents.may_be_active, self.resources))]
+        return self.chance.choice(busy if busy and self.chance.random() < 0.6 else nodes)
 
     def worker(self) -> Process | None:
         processes = [p for p in self.node().processes.values() if p.name != "rmd"]
@@ -77,7 +80,7 @@ def pause_node(trouble: Trouble) -> None:
     node = trouble.node()
     if node.powered and not node.paused:
         node.pause()
-        trouble.later(10, 3_000, node.resume)
+        trouble.later(10, 6_000, node.resume)
 
 
 def shut_down_node(trouble: Trouble) -> None:
@@ -178,6 +181,22 @@ def break_stop(trouble: Trouble) -> None:
     trouble.cluster.misbehave(rule)
 
 
+def slow_stop(trouble: Trouble) -> None:
+    """Stops that take long, yet end before their timeout: what a grace must cover."""
+    if trouble.resources:
+        extra_ms = trouble.chance.randrange(500, 15_000)
+        rule = Misbehaviour("slow", trouble.chance.choice(trouble.resources), "stop", extra_ms=extra_ms, count=2)
+        trouble.cluster.misbehave(rule)
+
+
+def isolate_slow_node(trouble: Trouble) -> None:
+    """Cut a node off that will need long to stop what it runs."""
+    for resource_id in trouble.resources:
+        extra_ms = trouble.chance.randrange(500, 15_000)
+        trouble.cluster.misbehave(Misbehaviour("slow", resource_id, "stop", extra_ms=extra_ms, count=1))
+    isolate_node(trouble)
+
+
 def break_switch(trouble: Trouble) -> None:
     kind = trouble.chance.choice(("fails", "hangs", "slow"))
     fault = SwitchFault(kind, extra_ms=5_000, count=trouble.chance.randrange(1, 3))  # type: ignore[arg-type]
@@ -191,10 +210,12 @@ WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker)
 
 NETWORK: tuple[Troublemaker, ...] = (cut_link, isolate_node, storm, turn_clock, slow_disk)
 
-HARMLESS: tuple[Troublemaker, ...] = (*WORKERS, *NETWORK, pull_the_plug, shut_down_node, break_resource, break_agent)
+HARMLESS: tuple[Troublemaker, ...] = (
+    *WORKERS, *NETWORK, pull_the_plug, shut_down_node, break_resource, break_agent, slow_stop, isolate_slow_node,
+)  # fmt: skip
 """What a cluster without fencing can promise P1 against, by its grace."""
 
-EVERYTHING: tuple[Troublemaker, ...] = (*HARMLESS, pause_node, break_stop, break_switch)
+EVERYTHING: tuple[Troublemaker, ...] = (*HARMLESS, pause_node, pause_node, break_stop, break_switch)
 
 FAULT_PAUSE_US = (20 * MS, 4 * SECOND)
 """Between two faults: short enough that they meet, long enough that recoveries are also seen to end."""

@@ -29,7 +29,7 @@ SETTLE_LIMIT_MS = 180_000
 """A healthy cluster that does not settle in that time never will: a liveness failure."""
 
 MAX_NODES = 5
-MIN_FAULTS, MAX_FAULTS = 4, 14
+MIN_FAULTS, MAX_FAULTS = 5, 18
 
 W = TypeVar("W")
 MakeWorld = Callable[[list[str], dict[str, str], int], World]

@@ -12,8 +12,27 @@ from random import Random
 import msgspec
 
 from ha.ccm.msg import MembershipEvent
+from ha.cib.model.store import PublishCib
+from ha.cib.msg import Lead, Write, Written
 from ha.heartbeat.msg import Deliver
-from ha.machine import Effect, Event, Instant, Machine, Send, Started
+from ha.lrm.model.execution import Adopted, RunAgent
+from ha.lrm.model.records import RESOURCE_PREFIX, ResourceRecord, decode
+from ha.lrm.msg import OperationResult, Resource
+from ha.machine import (
+    Client,
+    Effect,
+    Event,
+    Execute,
+    Finished,
+    Instant,
+    Local,
+    Machine,
+    Received,
+    Reply,
+    Send,
+    Started,
+)
+from ha.stonith.msg import Fenced, FenceNode
 
 
 class Planted:
@@ -100,8 +119,150 @@ class StutteringHeartbeat(Planted):
         return effects
 
 
+class StaleDc(Planted):
+    """The crmd of n1 does not take in new views: once DC, it stays DC of its old one."""
+
+    worker = "crmd"
+    nodes = ("n1",)
+
+    def __init__(self, inner: Machine, node: str) -> None:
+        super().__init__(inner, node)
+        self.seen = 0
+
+    def hears(self, event: Event) -> Event | None:
+        if isinstance(event, Received) and isinstance(event.message, MembershipEvent):
+            self.seen += 1
+            return event if self.seen == 1 else None
+        return event
+
+
+class UsurperCrmd(Planted):
+    """n2's crmd makes its cib the writer of every view it is told of, whoever is DC."""
+
+    worker = "crmd"
+    nodes = ("n2",)
+
+    def wants(self, event: Event, effects: list[Effect], now: Instant) -> list[Effect]:
+        if not isinstance(event, Received) or not isinstance(event.message, MembershipEvent):
+            return effects
+        view = event.message.view
+        if view is None:
+            return effects
+        return [*effects, Send(Local("cib"), Lead(view=view.id, members=view.names()))]
+
+
+class LosingCib(Planted):
+    """Tells a program that its write is committed, and forgets some of them."""
+
+    worker = "cib"
+
+    def step(self, event: Event, now: Instant) -> list[Effect]:
+        if isinstance(event, Received) and isinstance(event.sender, Client) and isinstance(event.message, Write):
+            write = event.message
+            if write.request_id.startswith("swarm-") and self.chance.random() < 0.5:
+                return [Reply(event.sender, Written(request_id=write.request_id, outcome="committed"))]
+        return self.inner.step(event, now)
+
+
+class SloppyCib(Planted):
+    """n2 publishes other bytes under the same version, as if it had applied a change differently."""
+
+    worker = "cib"
+    nodes = ("n2",)
+
+    def wants(self, event: Event, effects: list[Effect], now: Instant) -> list[Effect]:
+        return [self._other(effect) for effect in effects]
+
+    def _other(self, effect: Effect) -> Effect:
+        if not isinstance(effect, Execute) or not isinstance(effect.request, PublishCib):
+            return effect
+        if effect.request.version.num_updates % 5 != 4:
+            return effect
+        return replace(effect, request=msgspec.structs.replace(effect.request, parts=(*effect.request.parts, b"\n")))
+
+
+class HastyStonith(Planted):
+    """Says that a node is fenced before any device has confirmed it, and has the device told afterwards."""
+
+    worker = "stonithd"
+
+    def wants(self, event: Event, effects: list[Effect], now: Instant) -> list[Effect]:
+        if isinstance(event, Received) and event.sender == Local("crmd") and isinstance(event.message, FenceNode):
+            request = event.message
+            fenced = Fenced(request_id=request.request_id, target=request.target, action=request.action, ok=True)
+            return [*effects, Send(Local("crmd"), fenced)]
+        return effects
+
+
+class TrustingCrmd(Planted):
+    """Takes every loss for a goodbye: no grace, no fencing."""
+
+    worker = "crmd"
+
+    def hears(self, event: Event) -> Event | None:
+        if not isinstance(event, Received) or not isinstance(event.message, MembershipEvent):
+            return event
+        view = event.message.view
+        if view is None:
+            return event
+        told = msgspec.structs.replace(event.message, view=msgspec.structs.replace(view, left=view.lost))
+        return replace(event, message=told)
+
+
+class TidyLrmd(Planted):
+    """A restarted LRM stops what its predecessor had started, to begin anew with a clean table."""
+
+    worker = "lrmd"
+
+    def wants(self, event: Event, effects: list[Effect], now: Instant) -> list[Effect]:
+        if not isinstance(event, Finished) or not isinstance(event.outcome, Adopted):
+            return effects
+        records = [
+            decode(data, ResourceRecord)
+            for name, data in sorted(event.outcome.records.items())
+            if name.startswith(RESOURCE_PREFIX)
+        ]
+        stops = [
+            Execute(f"planted {record.resource.id}", self._stop(record.resource, now))
+            for record in records
+            if record.resource.agent_class == "ocf"
+        ]
+        return [*effects, *stops]
+
+    def _stop(self, resource: Resource, now: Instant) -> RunAgent:
+        return RunAgent(
+            job=f"planted-{resource.id}-{now}", resource=resource, operation="stop", interval_ms=0, timeout_ms=1_000
+        )
+
+    def step(self, event: Event, now: Instant) -> list[Effect]:
+        if isinstance(event, Finished) and event.operation.startswith("planted "):
+            return []
+        return super().step(event, now)
+
+
+class DeafLrmd(Planted):
+    """Does not report a recurring operation that failed."""
+
+    worker = "lrmd"
+
+    def wants(self, event: Event, effects: list[Effect], now: Instant) -> list[Effect]:
+        return [effect for effect in effects if not self._is_failed_monitor(effect)]
+
+    def _is_failed_monitor(self, effect: Effect) -> bool:
+        message = effect.message if isinstance(effect, Send) else None
+        return isinstance(message, OperationResult) and message.interval_ms > 0 and message.rc != 0
+
+
 PLANTS: tuple[Plant, ...] = (
     Plant("view ids used twice", ForgetfulCcm, "P2", ground=True),
     Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True),
     Plant("messages delivered twice", StutteringHeartbeat, "order", ground=True),
+    Plant("a stale DC", StaleDc, "P2"),
+    Plant("two DCs in a view", UsurperCrmd, "P2"),
+    Plant("a lost acknowledgement", LosingCib, "P3"),
+    Plant("equal versions with different bytes", SloppyCib, "P3"),
+    Plant("a start before the fence is confirmed", HastyStonith, "P1"),
+    Plant("a loss taken for a goodbye", TrustingCrmd, "P1"),
+    Plant("an LRM that begins anew", TidyLrmd, "P4"),
+    Plant("a failure that nobody hears of", DeafLrmd, "liveness"),
 )
