@@ -52,6 +52,7 @@ GENERATION_FILE = "hb_generation"  # decimal, right-aligned in 15 characters, an
 UUID_FILE = "hb_uuid"  # 16 bytes, as in Heartbeat 3.0.6
 RUN_FILE = "hb_run"  # the boot in which we ran, and whether we stopped cleanly
 PROTOCOL = "1"  # of our associations: the field `ha` of a status
+CRMD = "crmd"
 KEEPALIVE = "keepalive"
 KEYS_OPERATION = "authkeys"
 GOODBYES = 3  # the last words of a node that leaves are said so often
@@ -158,10 +159,17 @@ class Heartbeat:
         return (self.context.now + self.context.transmitter.wall_offset_ms) // 1000 + 1
 
     def _on_stopping(self, _event: Stopping) -> None:
-        """A clean leave: peers need no timeout. Persisted after it, so that a dead disk does not delay it."""
+        """A clean leave: peers need no timeout. Persisted after it, so that a dead disk does not delay it.
+
+        Goodbye means that no resource runs here any more. While the crmd is signed on nobody can say that: then we
+        end without a word, and a successor within deadtime takes our place.
+        """
         context = self.context
         self.stopping = True
         if not self.began:
+            return
+        if CRMD in context.modules.up:
+            context.note("warning", "heartbeat alone is told to stop, the crmd still runs: no goodbye to the cluster")
             return
         context.state = "left"
         goodbye = [*self._status_items("dead"), ("leave", "1")]

@@ -141,6 +141,21 @@ def test_leaving_needs_no_timeout_and_survives_loss() -> None:
     assert states(world, "a", "c")[-1] == "left"
 
 
+def test_no_goodbye_while_resources_may_run() -> None:
+    """Peers would start them elsewhere at once. Stopped under a living crmd, heartbeat is only being restarted."""
+    world = settled()
+    world.connect("c", "crmd")
+    world.stop("c")
+    world.run(300)
+    assert world.hosts["a"].state_of("c") == "active"
+    world.start("c")
+    world.run(2_000)
+    assert states(world, "a", "c")[-2:] == ["active", "active"]
+    world.stop("c")
+    world.run(10)
+    assert states(world, "a", "c")[-1] == "left"
+
+
 def test_who_left_comes_back() -> None:
     world = settled()
     world.stop("c")
