@@ -14,6 +14,7 @@ from ha.pe.model.node import Candidate, CandidateTable, Node, available, candida
 from ha.pe.model.resource import Place, Resource, Select
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import MINUS_INFINITY
+from ha.pe.model.table_order import merge_sorted, walked
 
 
 def sort_places(cluster: Cluster, places: list[Candidate], active: Node | None) -> list[Candidate]:
@@ -40,7 +41,16 @@ def sort_places(cluster: Cluster, places: list[Candidate], active: Node | None) 
                     return 1
         return (a.name > b.name) - (a.name < b.name)
 
+    if strategy == "balanced":
+        return merge_sorted(places, compare)
     return sorted(places, key=cmp_to_key(compare))
+
+
+def sort_table(cluster: Cluster, table: CandidateTable, active: Node | None) -> list[Candidate]:
+    """The entries of a table, best first."""
+    if cluster.placement_strategy != "balanced":
+        return sort_places(cluster, list(table.values()), active)
+    return sort_places(cluster, [table[id] for id in reversed(walked(table))], active)
 
 
 def assign_best_node(resource: Resource, prefer: Node | None, stop_if_fail: bool) -> bool:
@@ -50,7 +60,7 @@ def assign_best_node(resource: Resource, prefer: Node | None, stop_if_fail: bool
         prefer = most_free
     if not resource.unassigned:
         return resource.assigned is not None
-    places = sort_places(resource.cluster, list(resource.allowed.values()), resource.current_node)
+    places = sort_table(resource.cluster, resource.allowed, resource.current_node)
     best = places[0] if places else None
     chosen: Candidate | None = None
     if prefer is not None and best is not None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ha.pe.core.assignment import sort_places
+from ha.pe.core.assignment import sort_table
 from ha.pe.core.colocation_scores import place_value, same_value
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.roles import Role
@@ -30,7 +30,7 @@ def find_compatible_instance(
     place = resource.location(current=current, assigned=not current)
     if place is not None:
         return _on(collection, place, role, current, attribute)
-    for entry in sort_places(resource.cluster, list(resource.allowed.values()), None):
+    for entry in sort_table(resource.cluster, resource.allowed, None):
         found = _on(collection, entry, role, current, attribute)
         if found is not None:
             return found

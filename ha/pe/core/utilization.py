@@ -9,6 +9,7 @@ from ha.pe.model.action import IF_ON_SAME_NODE_OR_TARGET, OPTIONAL, Action
 from ha.pe.model.node import Node, available
 from ha.pe.model.resource import Resource
 from ha.pe.model.scores import MINUS_INFINITY
+from ha.pe.model.table_order import walked
 
 
 def compare_capacities(one: Node, other: Node) -> int:
@@ -55,7 +56,8 @@ def ban_insufficient_capacity(resource: Resource) -> Node | None:
         other.add_utilization(resource, together, total)
     most_free: Node | None = None
     any_capable = False
-    for entry in resource.allowed.values():
+    for node_id in walked(resource.allowed):
+        entry = resource.allowed[node_id]
         if not available(entry, True):
             continue
         any_capable = any_capable or _suffices(entry.node, total)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ha.pe.core.actions import new_ordering, order_starts, order_stops, order_tasks
-from ha.pe.core.assignment import assign_resource, sort_places
+from ha.pe.core.assignment import assign_resource, sort_table
 from ha.pe.core.colocation import add_this_with_list, add_with_this_list, new_colocation
 from ha.pe.core.colocation_scores import add_colocated_scores, colocated_by_constraint, intersect_nodes
 from ha.pe.core.configuration import connection_definition, create_node
@@ -282,7 +282,7 @@ class Bundle(Resource):
         place = _host_of(dependent.location(assigned=True))
         if place is not None:
             return self._container_on(place)
-        for entry in sort_places(self.cluster, list(dependent.allowed.values()), None):
+        for entry in sort_table(self.cluster, dependent.allowed, None):
             host = _host_of(entry)
             container = None if host is None else self._container_on(host)
             if container is not None:
