@@ -16,7 +16,6 @@ from lxml import etree
 from ha.lrm.msg import Resource
 
 JoinState = Literal["member", "pending", "down"]
-MAX_PATH_NAME = 512
 
 
 class StatusWrite(NamedTuple):
@@ -205,7 +204,9 @@ def _state_path(uname: str) -> str:
 
 
 def xpath_literal(text: str) -> str:
-    """An XPath string. Names come from a validated CIB: one cannot hold both kinds of quote."""
-    assert len(text) <= MAX_PATH_NAME, f"a name of {len(text)} characters"
-    assert not ("'" in text and '"' in text), f"{text!r} cannot be written in XPath"
-    return f"'{text}'" if "'" not in text else f'"{text}"'
+    """An XPath 1.0 expression for a string; one with both kinds of quote has to be put together."""
+    if "'" not in text:
+        return f"'{text}'"
+    if '"' not in text:
+        return f'"{text}"'
+    return "concat(" + ", \"'\", ".join(f"'{part}'" for part in text.split("'")) + ")"

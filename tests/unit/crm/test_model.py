@@ -19,7 +19,7 @@ from ha.crm.model.history import (
     parse_transition_key,
     pending_entry,
 )
-from ha.crm.model.status import Status
+from ha.crm.model.status import Status, xpath_literal
 from ha.crm.model.stop_chain import longest_stop_chain_ms
 from ha.crm.msg import AgentTraits
 from ha.lrm.msg import ExecutionStatus, OperationResult, Resource, RunOperation
@@ -327,3 +327,11 @@ def test_what_a_change_means(change: str, own: bool, expected: tuple[bool, bool,
 
 def test_a_change_without_a_diff_may_be_anything() -> None:
     assert meaning_of(changed(whole="<cib/>"), own=True).history
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", 'a "b"', "both ' and \"", "''\"\"'"])
+def test_any_name_can_be_written_in_xpath(text: str) -> None:
+    root = etree.fromstring("<r/>")
+    found = etree.SubElement(root, "x", {"id": text})
+    etree.SubElement(root, "x", {"id": "other"})
+    assert root.xpath(f"/r/x[@id={xpath_literal(text)}]") == [found]
