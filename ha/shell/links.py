@@ -39,6 +39,10 @@ REDIAL_MS = 10
 REDIAL_REFUSED_MS = 1_000
 """One that refused this worker is given time to be replaced by a version that does not."""
 
+MAX_COMPLAINTS = 10
+COMPLAINTS_PERIOD_MS = 10_000
+"""So many warnings of misbehaving peers in so long a time; the rest are counted."""
+
 
 class Host(Protocol):
     """What the switchboard needs of the loop."""
@@ -150,8 +154,8 @@ class Link:
                 if self.closed:
                     return
         except (FrameError, codec.CodecError) as error:
-            self.board.host.note("warning", f"link to {self.name} closed: {error}")
-            self.close(str(error))
+            self.board.complain(f"link to {self.name} closed: {error}")
+            self.close()
 
 
 class Switchboard:
@@ -169,6 +173,8 @@ class Switchboard:
         self._serial = 0
         self._dropped: set[str] = set()
         self._listener: socket.socket | None = None
+        self._complaints = 0
+        self._complaints_until: Instant = 0
 
     # Opening and closing ---------------------------------------------------------------------------------------------
 
@@ -208,7 +214,7 @@ class Switchboard:
             return
         stream.setblocking(False)
         if len(self._strangers) + len(self.programs) + len(self.workers) >= MAX_LINKS:
-            self.host.note("warning", f"more than {MAX_LINKS} links: a new one is refused")
+            self.complain(f"more than {MAX_LINKS} links: a new one is refused")
             stream.close()
             return
         link = Link(self, stream, limit=MAX_HELLO_BYTES, max_queued=MAX_QUEUED_BYTES)
@@ -254,12 +260,14 @@ class Switchboard:
     def _introduced(self, link: Link, message: Message) -> None:
         refusal = self._refusal(link, message)
         if refusal:
-            self.host.note("warning", f"a link is refused: {refusal}")
+            self.complain(f"a link is refused: {refusal}")
             link.send(Refused(reason=refusal))
-            link.close(refusal)
+            link.close()
             return
         assert isinstance(message, Hello)
         link.send(Welcome(protocol=PROTOCOL, name=self.worker, node=self.host.node, incarnation=self.incarnation))
+        if link.closed:
+            return  # it hung up without waiting for an answer
         if message.kind == "worker":
             link.reader.limit = MAX_FRAME_BYTES
             self._become_worker(link, message.name)
@@ -326,6 +334,17 @@ class Switchboard:
                 self.host.unlinked(link.peer)
         if link.dialled and self.workers.get(link.dialled) is None:
             self.host.call_at(self.host.now() + link.redial_ms, lambda: self._dial(link.dialled))
+
+    def complain(self, text: str) -> None:
+        """A warning of a peer's misbehaviour; of a flood the first few are told, and then how many there were."""
+        now = self.host.now()
+        if now >= self._complaints_until:
+            if self._complaints > MAX_COMPLAINTS:
+                self.host.note("warning", f"{self._complaints - MAX_COMPLAINTS} more links were refused or closed")
+            self._complaints, self._complaints_until = 0, now + COMPLAINTS_PERIOD_MS
+        self._complaints += 1
+        if self._complaints <= MAX_COMPLAINTS:
+            self.host.note("warning", text)
 
     # What is sent ----------------------------------------------------------------------------------------------------
 

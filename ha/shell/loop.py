@@ -109,6 +109,7 @@ class Loop:
         self._events: deque[Event] = deque()
         self._effects: deque[Effect] = deque()
         self._timers: dict[str, Instant] = {}
+        self._ringing: set[str] = set()
         self._calls: list[tuple[Instant, int, Callable[[], None] | str]] = []
         self._call_serial = 0
         self._persisting: Persist | None = None
@@ -273,11 +274,16 @@ class Loop:
                 call()
             elif self._timers.get(call) == deadline:
                 del self._timers[call]
+                self._ringing.add(call)
                 self._events.append(Fired(call))
 
     def _drain(self) -> None:
         while self._events:
             event = self._events.popleft()
+            if isinstance(event, Fired):
+                if event.timer not in self._ringing:
+                    continue  # disarmed or armed anew by an event of this very turn
+                self._ringing.discard(event.timer)
             now = self.now()
             effects = self._machine.step(event, now)
             self._steps += 1
@@ -317,11 +323,13 @@ class Loop:
                 case Reply(to, message):
                     self._board.to_program(to, message)
                 case Arm(timer, deadline):
+                    self._ringing.discard(timer)
                     if self._timers.get(timer) != deadline:
                         self._timers[timer] = deadline
                         self._call_serial += 1
                         heapq.heappush(self._calls, (deadline, self._call_serial, timer))
                 case Disarm(timer):
+                    self._ringing.discard(timer)
                     self._timers.pop(timer, None)
                 case Persist():
                     self._persist(effect)

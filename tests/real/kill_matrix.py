@@ -29,10 +29,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--worker", action="append", choices=WORKERS, help="only this one; may be repeated")
     parser.add_argument("--profile", default="default", choices=["default", "fast"])
     options = parser.parse_args()
     with cluster.running(options.nodes, options.profile) as c:
-        figures = run(c, options.rounds, tell=lambda text: print(text, flush=True))
+        figures = run(c, options.rounds, tell=lambda text: print(text, flush=True), workers=options.worker or WORKERS)
     print_table(figures)
     return 0
 
@@ -43,6 +44,7 @@ def run(
     tell: Callable[[str], None] = lambda text: None,
     *,
     nodes: Sequence[str] = (),
+    workers: Sequence[str] = WORKERS,
     service: str = "",
 ) -> dict[tuple[str, str], list[float]]:
     """(signal, worker) -> seconds until a new process had its place. AssertionError as soon as a promise breaks.
@@ -59,12 +61,13 @@ def run(
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number in range(rounds):
         for node in nodes or c.layout.nodes:
-            for worker in WORKERS:
+            for worker in workers:
                 for hit in (signal.SIGKILL, signal.SIGSTOP):
                     pid = c.pid_of(node, worker)
                     if not pid:
                         continue  # pengine and tengine live on the DC alone
                     took = strike(c, node, worker, pid, hit)
+                    tell(f"{node} {worker} {hit.name}: back after {took * 1000:.0f} ms")
                     figures[hit.name, worker].append(took)
                     events = [e for e in c.events() if e.resource == service]
                     assert events == before, f"{hit.name} of {worker} on {node}: {events[len(before) :]}"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -284,3 +285,39 @@ def test_a_hundred_messages_of_ten_megabytes_fill_no_memory(name: str) -> None:
 def resident_kib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def test_a_node_whose_root_is_removed_ends() -> None:
+    with Node({"one": BEATING}).start() as node:
+        assert node.process is not None
+        rmd = node.rmd_pid
+        assert rmd is not None
+        everyone = [rmd, *children_of(rmd)]
+        shutil.rmtree(node.root.prefix)
+        assert node.process.wait(20) == 75
+        wait_for(lambda: not any(map(alive, everyone)), "everyone has ended")
+        node.root.path("/").mkdir()
+
+
+def test_a_log_that_cannot_be_opened_costs_no_descriptors() -> None:
+    unopenable = {**BEATING, "stdout_logfile": "/nonexistent/one.log"}
+    with Node({"two": BEATING}) as node:
+        node.add_stanza("one", unopenable)
+        node.start_without_waiting()
+        wait_for(lambda: node.log().count("one is not started: unknown error making dispatchers") > 1, "it is tried")
+        rmd = node.rmd_pid
+        assert rmd is not None
+        before = len(os.listdir(f"/proc/{rmd}/fd"))
+        tries = node.log().count("one is not started")
+        wait_for(lambda: node.log().count("one is not started") > tries + 4, "it is tried four times more")
+        assert len(os.listdir(f"/proc/{rmd}/fd")) <= before + 2
+
+
+@pytest.mark.parametrize("opening", [b"\0", b"POST /RPC2 HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n"])
+def test_an_endless_request_to_supervisorctls_socket_is_hung_up_on(opening: bytes) -> None:
+    with Node({"one": BEATING}).start() as node, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(20)
+        link.connect(str(node.root.socket("supervisor")))
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            link.sendall(opening + b"\0" * 10_000_000)
+        assert node.state("one") == "RUNNING"

@@ -129,6 +129,17 @@ def test_a_stranger_is_shown_the_door_and_the_worker_lives_on(root: Root, said: 
         assert process.poll() is None
 
 
+def test_programs_that_hang_up_right_after_their_hello_do_no_harm(root: Root) -> None:
+    hello = frame(codec.encode(Hello(protocol=PROTOCOL, kind="program", name="hasty")), 4096)
+    with running(root, "crmd") as process, running(root, "pengine"):
+        ask(root)
+        for _ in range(300):
+            with raw(root) as stream:
+                stream.sendall(hello)
+        assert ask(root).fsm
+        assert process.poll() is None
+
+
 def test_a_program_that_asks_nobody_running_is_told_so(root: Root) -> None:
     with pytest.raises(NotConnected, match="not running"):
         Connection.open(root, "crmd", program="test")
