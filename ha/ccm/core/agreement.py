@@ -123,6 +123,8 @@ class Agreement:
         )
 
     def _propose(self) -> bool:
+        if self.gathering or self.booting():
+            return False
         group = self.context.links.group()
         if group[0] != self.context.node or not self._change_needed(group):
             return False
@@ -152,7 +154,7 @@ class Agreement:
             same_members = succession.lives(proposal.agreed.members) == self.context.lives_of(group)
             if same_members and proposal.agreed.quorate == self.context.quorate(group):
                 return False
-        if self._expecting(group) or self._outranked():
+        if self._outranked():
             return False
         view = self.context.state.view
         if view is None:
@@ -164,14 +166,14 @@ class Agreement:
             or any(dropped(reports[node], view.id) for node in group)
         )
 
-    def _expecting(self, group: tuple[str, ...]) -> bool:
-        """Whether, just started, we may yet hear of a node, or of a view, that we should not run ahead of."""
-        if self.gathering:
-            return True
+    def booting(self) -> bool:
+        """Whether, just started and without a view, we may yet hear of a node that boots with us, or be heard by it."""
         if self.context.in_force or self.context.state.view is not None or not self.starting:
             return False
-        return set(group) != set(self.context.links.heard()) or any(
-            peer.state not in SETTLED for node, peer in self.context.links.peers.items() if node not in group
+        links = self.context.links
+        heard = links.heard()
+        return any(peer.state not in SETTLED for node, peer in links.peers.items() if node not in heard) or not (
+            all(links.peers[node].report is not None for node in heard) and links.whole(heard)
         )
 
     def _outranked(self) -> bool:

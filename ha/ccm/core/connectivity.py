@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ha.ccm.core.clique import fully_connected, partition
+from ha.ccm.core.clique import broken_links, fully_connected, partition
 from ha.ccm.msg import EVIDENCE_LIMIT, Ended, Report, View, ViewId
 from ha.heartbeat.msg import NodeState, NodeStatus
 
@@ -22,7 +22,10 @@ SETTLED: frozenset[NodeState] = frozenset({"active", "dead", "left"})
 
 @dataclass(slots=True)
 class Peer:
-    """What we know of one configured node, ourselves included. `silent` explains why we count it as not heard."""
+    """What we know of one configured node, ourselves included. `silent` explains why we count it as not heard.
+
+    `hears` is who its report says that it hears, itself included.
+    """
 
     node: str
     state: NodeState | None = None
@@ -32,6 +35,7 @@ class Peer:
     evidence: str = ""
     silent: str = ""
     report: Report | None = None
+    hears: frozenset[str] = frozenset()
 
 
 class Connectivity:
@@ -75,7 +79,8 @@ class Connectivity:
         peer = self.peers[report.node]
         known = peer.report
         if direct:
-            peer.silent = ""
+            if peer.silent:
+                self.silence(report.node, "")
             if peer.boot and report.boot and report.boot != peer.boot:
                 # Said by the machine that was there before, and overtaken by the news of its boot.
                 return
@@ -83,11 +88,19 @@ class Connectivity:
                 return
         elif self.hears(report.node) or (known is not None and _version(known) >= _version(report)):
             return
-        peer.report = report
+        self._store(report)
         ended = self.ended.get(report.node)
         if direct and ended is not None and ended.life != report.life:
             del self.ended[report.node]
-        self._groups = None
+            self._groups = None
+
+    def _store(self, report: Report) -> None:
+        peer = self.peers[report.node]
+        known, peer.report = peer.report, report
+        if known is None or known.hears != report.hears:
+            peer.hears = frozenset((*report.hears, report.node))
+        if known is None or _bearing(known) != _bearing(report):
+            self._groups = None
 
     def hold(self, view: View | None) -> None:
         """We hold this view: so will its members, of whom we have only older reports."""
@@ -97,14 +110,14 @@ class Connectivity:
 
     def take_own(self, report: Report) -> None:
         assert report.node == self.node
-        self.peers[self.node].report = report
-        self._groups = None
+        self._store(report)
 
     def promised(self, node: str, view: ViewId) -> None:
         """The node has accepted `view`: what its next report will say is known already."""
         report = self.peers[node].report
         if report is not None and report.promised < view.instance:
             self.peers[node].report = msgspec.structs.replace(report, promised=view.instance, promise=view)
+            self._groups = None
 
     def end(self, ended: Ended) -> None:
         self.ended[ended.node] = ended
@@ -137,10 +150,6 @@ class Connectivity:
     def reports(self) -> Mapping[str, Report]:
         return {node: peer.report for node, peer in self.peers.items() if peer.report is not None}
 
-    def connected(self, one: str, other: str) -> bool:
-        """Whether both report that they hear the other. For ourselves heartbeat's word of this moment counts."""
-        return self._reaches(one, other) and self._reaches(other, one)
-
     def group(self) -> tuple[str, ...]:
         """The fully connected set that this node belongs to, the most senior first."""
         return self.groups()[-1]
@@ -154,16 +163,27 @@ class Connectivity:
             reports = self.expected()
             assert self.node in reports
             order = by_seniority(reports)
+            hearing = self._hearing()
             first = reports[order[0]]
-            core = tuple(node for node in order if first.quorate and reports[node].view == first.view)
-            if all(self.connected(one, other) for one in core for other in core if one < other):
-                fitting = [node for node in order if all(node == one or self.connected(node, one) for one in core)]
-            else:
-                fitting = order
-            best = fully_connected(fitting, self.connected)
+            core = [node for node in order if first.quorate and reports[node].view == first.view]
+            fitting = order
+            if not any(broken_links(core, hearing)):
+                all_hear = frozenset(order).intersection(*(hearing[node] for node in core))
+                fitting = [node for node in order if node in all_hear and hearing[node].issuperset(core)]
+            best = fully_connected(fitting, hearing)
             rest = [node for node in order if node not in best]
-            self._groups = (best,) if self.node in best else (best, *partition(rest, self.connected, self.node))
+            self._groups = (best,) if self.node in best else (best, *partition(rest, hearing, self.node))
         return self._groups
+
+    def whole(self, nodes: Iterable[str]) -> bool:
+        """Whether these, which have all reported, hear each other."""
+        return not any(broken_links(tuple(nodes), self._hearing()))
+
+    def _hearing(self) -> dict[str, frozenset[str]]:
+        """Who hears whom, itself included; for ourselves heartbeat's word of this moment counts."""
+        hearing = {node: peer.hears for node, peer in self.peers.items() if peer.report is not None}
+        hearing[self.node] = frozenset(self.heard())
+        return hearing
 
     def relays(self, *, all_reports: bool = False) -> tuple[Report, ...]:
         """The reports that some node which hears us needs from us, because it does not hear their authors; or all."""
@@ -171,14 +191,13 @@ class Connectivity:
         others = [node for node in reports if node != self.node]
         if all_reports:
             return tuple(reports[node] for node in others)
-        listeners = [node for node in others if self.hears(node) or self.node in reports[node].hears]
-        heard = {author for node in [self.node, *listeners] for author in self._heard_by(node, reports)}
-        return tuple(
-            reports[author]
-            for author in others
-            if author in heard
-            and any(author not in reports[listener].hears for listener in listeners if listener != author)
-        )
+        listeners = [node for node in others if self.hears(node) or self.node in self.peers[node].hears]
+        # Who is not heard yet is no matter: a node that boots will hear it for itself.
+        lacked = {author for node in listeners for author in reports[node].missed}
+        if not lacked:
+            return ()
+        heard = frozenset(self.heard()).union(*(self.peers[node].hears - {node} for node in listeners))
+        return tuple(reports[author] for author in others if author in lacked and author in heard)
 
     def missed(self) -> dict[str, str]:
         """Per node that we should hear and do not: on what ground."""
@@ -214,15 +233,6 @@ class Connectivity:
                 )
         return reports
 
-    def _heard_by(self, node: str, reports: Mapping[str, Report]) -> tuple[str, ...]:
-        return self.heard() if node == self.node else reports[node].hears
-
-    def _reaches(self, listener: str, speaker: str) -> bool:
-        if listener == self.node:
-            return self.hears(speaker)
-        report = self.peers[listener].report
-        return report is not None and speaker in report.hears
-
 
 def by_seniority(reports: Mapping[str, Report]) -> list[str]:
     """The reporting nodes, the one first that should lead, and whose view is the one to go on from.
@@ -243,6 +253,11 @@ def by_seniority(reports: Mapping[str, Report]) -> list[str]:
         )  # fmt: skip
 
     return [report.node for report in sorted(reports.values(), key=rank)]
+
+
+def _bearing(report: Report) -> Report:
+    """What of a report has a bearing on the groups."""
+    return msgspec.structs.replace(report, serial=0, starts=0, missed={})
 
 
 def _version(report: Report) -> tuple[int, int]:

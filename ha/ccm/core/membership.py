@@ -68,6 +68,7 @@ class Ccm:
         self._initdead_ms = max(initdead_ms, silence_ms)
         self._repeat_ms = repeat_ms
         self._pace_ms = repeat_ms
+        self._unsaid = False
         self._awake = False
         self._departed = False
         self._lives = 0
@@ -86,7 +87,10 @@ class Ccm:
         before = self.agreement.proposal
         self.agreement.advance()
         self.agreement.doubt()
-        if self.reporter.publish() or self.agreement.progress:
+        if self._hearing_grows():
+            # Every node hears every other within moments of boot: that is told in few words, not node by node.
+            self._unsaid = True
+        elif self.reporter.publish() or self.agreement.progress:
             self._pace_ms = self._repeat_ms
         self.agreement.progress = False
         if self.agreement.proposal is not before:
@@ -326,6 +330,10 @@ class Ccm:
     def _repeat(self) -> None:
         """There is no rest yet: ask everybody, and repeat the proposal to who has not accepted."""
         self.reporter.refresh()
+        if self._unsaid:
+            self._unsaid = False
+            if self.reporter.publish():
+                return
         # Who can be heard by nobody who knows that it needs news gets them all.
         reach = self.reporter.reach(ask=True, all_reports=self._pace_ms >= STUCK_REPEATS * self._repeat_ms)
         self._pace_ms = min(2 * self._pace_ms, REPEAT_LIMIT_MS)
@@ -350,6 +358,12 @@ class Ccm:
         whole = state.view is not None and len(state.view.members) == len(self.context.nodes)
         if settled and whole and not state.complete:
             self.context.save(complete=True)
+
+    def _hearing_grows(self) -> bool:
+        """Whether we just started, have said that we are here, and will soon hear more."""
+        if self.reporter.said is None or not self.agreement.booting():
+            return False
+        return any(peer.state not in SETTLED for peer in self.context.links.peers.values())
 
     def _await_acceptance(self) -> None:
         for node in self.agreement.awaited():
