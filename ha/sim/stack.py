@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from functools import lru_cache
 
 import ha.attrd.core
@@ -26,8 +28,6 @@ KEYS = "auth 1\n1 hmac-sha256 simulated\n"
 
 MEDIA = ("bcast eth0", "bcast eth1")
 """Two rings, as an operator is told to have."""
-
-Builder = dict[str, WorkerKind]
 
 
 @lru_cache(maxsize=16)
@@ -142,11 +142,27 @@ def swarm_configuration(plan: Plan) -> list[str]:
     ]
 
 
+BUILDERS: dict[str, Callable[..., Machine]] = {
+    "heartbeat": heartbeat_core.build,
+    "ccm": ha.ccm.core.build,
+    "cib": ha.cib.core.build,
+    "stonithd": ha.stonith.core.build,
+    "lrmd": ha.lrm.core.build,
+    "attrd": ha.attrd.core.build,
+    "crmd": ha.crm.core.build,
+    "pengine": ha.pe.core.build,
+    "tengine": ha.te.core.build,
+}
+
+
 def build_recorded(header: Header) -> Machine:
-    """The machine whose steps a recording holds, from the settings in its header."""
-    builders = {"heartbeat": heartbeat_core.build, "ccm": ha.ccm.core.build, "lrmd": ha.lrm.core.build}
-    builder = builders.get(header.worker)
+    """The machine whose steps a recording holds, from the settings in its header. Raises RecordingError."""
+    builder = BUILDERS.get(header.worker)
     if builder is None:
-        raise RecordingError(f"no core of {header.worker!r} is known here")
-    machine: Machine = builder(**header.settings)  # type: ignore[operator]
-    return machine
+        raise RecordingError(f"no core of {header.worker!r} is known here; there are {', '.join(BUILDERS)}")
+    wanted = inspect.signature(builder).parameters
+    settings = header.settings or ({"node": header.node} if "node" in wanted else {})
+    missing = [name for name, p in wanted.items() if p.default is p.empty and name not in settings]
+    if missing or not set(settings) <= set(wanted):
+        raise RecordingError(f"{header.worker} was recorded with settings {sorted(settings)}, it needs {list(wanted)}")
+    return builder(**settings)
