@@ -67,6 +67,10 @@ class TakeoverGrace:
             record = self.crmd.status.copy.nodes[node]
             if node in members or not record.in_cluster:
                 continue
+            wait_ms = self.hold_until() - self.context.now
+            if node in self.unseen() and wait_ms > 0:
+                self.context.arm(f"grace/{node}", wait_ms)
+                continue
             loss = self.losses.setdefault(node, Loss(self.context.now, False))
             self._judge(node, loss)
 
@@ -113,12 +117,17 @@ class TakeoverGrace:
 
     # Cold start ------------------------------------------------------------------------------------------------------
 
+    def unseen(self) -> list[str]:
+        """Nodes that may just be starting: never in a view nor lost from one since this crmd began, and not known to
+        be out. A status that says they are in is from before the whole cluster stopped."""
+        known = self.crmd.status.copy.nodes
+        names = dict.fromkeys((*self.context.settings.nodes, *known))
+        return [n for n in names if n not in self.seen and n not in self.losses
+                and (n not in known or known[n].in_cluster)]
+
     def hold_until(self) -> Instant:
-        """Until when the first scheduling waits for configured nodes that this crmd has not seen yet (initdead).
+        """Until when scheduling waits for the unseen (initdead, from this crmd's start).
 
         Without it the first two of three nodes would fence the third while it is still starting.
         """
-        known = self.crmd.status.copy.nodes
-        unseen = [n for n in self.context.settings.nodes
-                  if n not in self.seen and n not in self.losses and n not in known]
-        return self.context.started_at + self.context.settings.initdead_ms if unseen else 0
+        return self.context.started_at + self.context.settings.initdead_ms if self.unseen() else 0

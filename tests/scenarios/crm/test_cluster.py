@@ -208,6 +208,34 @@ def test_a_joining_node_is_probed() -> None:
     assert world.state("n3")["join"] == "member"
 
 
+def test_a_cold_start_does_not_fence_who_comes_a_little_later() -> None:
+    world = cluster("n1", "n2", "n3")
+    for name in world.names:  # the whole cluster loses power; the status it kept says that all are in
+        world.power_off(name)
+    world.run(1_000)
+    for name in ("n1", "n2"):
+        world.start(name)
+    world.agree("n1", "n2")
+    world.run(3_000)
+    assert world.fences == []
+    world.start("n3")
+    world.agree("n1", "n2", "n3")
+    world.run(10)
+    world.settle()
+    assert world.fences == [] and len(active_on(world, "A")) == 1
+
+
+def test_a_cold_start_fences_who_does_not_come_at_all() -> None:
+    world = cluster("n1", "n2", "n3")
+    for name in world.names:
+        world.power_off(name)
+    for name in ("n1", "n2"):
+        world.start(name)
+    world.agree("n1", "n2")
+    took = world.run_until(lambda: world.fences == ["n3"])
+    assert 4_900 <= took <= 5_100, "initdead"
+
+
 def test_a_part_without_quorum_elects_its_own_dc_and_stops_everything() -> None:
     world = cluster("n1", "n2", "n3", configuration=options(stonith_enabled="false") + RESOURCES)
     world.agree("n1", quorate=False)
