@@ -16,7 +16,7 @@ from lxml import etree
 from ha.cib.model.document import Document, attributes_of
 from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of
-from ha.cib.model.path import key_of, resolve
+from ha.cib.model.path import Finder, key_of
 from ha.cib.model.refusal import Rc, Refusal
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
@@ -24,6 +24,8 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 def reconcile(transaction: Transaction, old: etree._Element, new: etree._Element) -> None:
     """Make `old` equal to `new` (attributes up to their order) in place. `new` is not changed."""
+    if len(old) and etree.tostring(old, with_tail=False) == etree.tostring(new, with_tail=False):
+        return  # most of a big CIB stays the same, and libxml2 sees that sooner than we do
     attributes = attributes_of(new)
     present = attributes_of(old)
     if attributes != present:
@@ -131,15 +133,20 @@ def apply_diff(transaction: Transaction, diff: etree._Element) -> None:
     if diff.tag != "diff" or diff.get("format") != "2":
         raise Refusal(Rc.DATA, 'a patch is a <diff format="2">', describe(diff), line_of(diff))
     moves: list[tuple[int, etree._Element, etree._Element | None, etree._Element]] = []
+    finder = Finder(transaction.document.root)
     for change in diff.iterchildren("change"):
-        target = _target(transaction.document.root, change)
+        target = _target(finder, change)
         operation = change.get("operation")
         if operation == "delete":
             if target is transaction.document.root:
                 raise Refusal(Rc.DIGEST, "the root cannot be deleted", describe(change), line_of(change))
+            finder.gone(target)
             transaction.remove(target)
         elif operation == "modify":
-            transaction.set_attributes(target, _result(change, target), line_of(change))
+            result = _result(change, target)
+            if result.get("id") != target.get("id"):
+                finder.renamed(target)
+            transaction.set_attributes(target, result, line_of(change))
         elif operation == "create":
             moves.append((_position(change), target, _operand(change), change))
         elif operation == "move":
@@ -178,9 +185,9 @@ def _end(element: etree._Element, moved: list[etree._Element]) -> int:
     return len(parent) - len(siblings) + siblings.index(element)
 
 
-def _target(root: etree._Element, change: etree._Element) -> etree._Element:
+def _target(finder: Finder, change: etree._Element) -> etree._Element:
     try:
-        target = resolve(root, change.get("path", ""))
+        target = finder.resolve(change.get("path", ""))
     except ValueError as error:
         raise Refusal(Rc.DATA, str(error), describe(change), line_of(change)) from error
     if target is None:

@@ -284,7 +284,7 @@ def _outline(root: etree._Element) -> etree._Element:
         copied = etree.SubElement(outline, child.tag, attributes_of(child))
         if child.tag in CONTAINERS:
             for grandchild in child.iterchildren(etree.Element):
-                if grandchild.tag not in _STATUS_PARTS:
+                if child.tag != "status" or grandchild.tag not in _STATUS_PARTS:
                     etree.SubElement(copied, grandchild.tag, attributes_of(grandchild))
     return outline
 

@@ -177,3 +177,18 @@ def test_counting_stops_at_infinity() -> None:
     apply_write(cib, write("modify", '<nvpair id="opts-a" value="999999"/>'), load())
     apply_write(cib, write("modify", '<nvpair id="opts-a" value="value+=5"/>'), load())
     assert cib.root.xpath("string(//nvpair[@id='opts-a']/@value)") == "INFINITY"
+
+
+def test_a_patch_reaches_below_what_it_modifies_among_many() -> None:
+    cib = document()
+    nodes = "".join(f'<node id="m{n}" uname="m{n}"><utilization id="u{n}"/></node>' for n in range(40))
+    apply_write(cib, write("replace", f"<nodes>{nodes}</nodes>", force=True), load())
+    replica = Document.from_bytes(cib.snapshot().to_bytes())
+    new = '<nodes><node id="m7" uname="x"><utilization id="u7"><nvpair id="v" name="v"/></utilization></node></nodes>'
+    transaction = apply_write(cib, write("modify", new), load())
+    apply_write(cib, write("bump"), load())
+    diff = transaction.diff()
+    assert diff is not None
+    assert [change.get("operation") for change in diff.iterchildren("change")] == ["modify", "modify", "create"]
+    apply_write(replica, write("patch", etree.tostring(diff.find("version/..")).decode()), load())
+    assert replica.root.xpath("//node[@id='m7'][@uname='x']/utilization/nvpair")
