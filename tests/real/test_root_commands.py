@@ -300,9 +300,8 @@ def test_a_node_whose_root_is_removed_ends() -> None:
 
 
 def test_a_log_that_cannot_be_opened_costs_no_descriptors() -> None:
-    unopenable = {**BEATING, "stdout_logfile": "/nonexistent/one.log"}
     with Node({"two": BEATING}) as node:
-        node.add_stanza("one", unopenable)
+        node.add_stanza("one", {**BEATING, "stdout_logfile": str(node.root.config_dir)})
         node.start_without_waiting()
         wait_for(lambda: node.log().count("one is not started: unknown error making dispatchers") > 1, "it is tried")
         rmd = node.rmd_pid

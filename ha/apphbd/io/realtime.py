@@ -35,6 +35,6 @@ def become_realtime() -> list[str]:
 
 
 def become_ordinary() -> None:
-    """Before another program is executed: scheduling outlives exec, and only apphbd is to have it."""
+    """In an rmd that apphbd has become, once its workers run: scheduling outlives exec, and rmd is to have none."""
     if os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

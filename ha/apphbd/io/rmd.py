@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from ha.apphbd.io.realtime import become_ordinary
 from ha.apphbd.model import ReplaceRmd
 from ha.ipc import codec
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
@@ -123,8 +122,11 @@ def _kill(descriptor: int) -> None:
 
 
 def become_new_rmd(root: Root, reason: str, short_lives: int) -> NoReturn:
-    """Execute a new rmd in this process' place. Raises OSError."""
-    become_ordinary()
+    """Execute a new rmd in this process' place. Raises OSError.
+
+    Real-time scheduling is handed on until that rmd has started its workers: until then this node is silent, and its
+    peers count the milliseconds. What it forks is ordinary (SCHED_RESET_ON_FORK).
+    """
     os.environ.pop(CHANNEL_VARIABLE, None)
     os.environ[SHORT_LIVES_VARIABLE] = str(short_lives)
     # The captured output went to the rmd that is no more. What the new one cannot log itself must still be found.

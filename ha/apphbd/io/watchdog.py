@@ -7,6 +7,7 @@ after the magic character 'V'.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -15,6 +16,9 @@ import struct
 WDIOC_SETTIMEOUT = 0xC0045706
 KEEPALIVE = b"1"
 MAGIC_CLOSE = b"V"
+
+MAX_DESCRIPTORS = 256
+"""Looked at in each process when the holder of a busy device is searched."""
 
 
 class WatchdogError(OSError):
@@ -27,7 +31,8 @@ class Watchdog:
         try:
             self._descriptor = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise WatchdogError(f"watchdog {device}: {error.strerror}{_holders(device)}") from error
+            holders = _holders(device) if error.errno == errno.EBUSY else ""
+            raise WatchdogError(f"watchdog {device}: {error.strerror}{holders}") from error
         self.device = device
         # A file as a fake has no timeout to set.
         if timeout_ms and stat.S_ISCHR(os.fstat(self._descriptor).st_mode):
@@ -54,7 +59,7 @@ def _holders(device: str) -> str:
         if not entry.isdigit():
             continue
         try:
-            links = os.listdir(f"/proc/{entry}/fd")
+            links = os.listdir(f"/proc/{entry}/fd")[:MAX_DESCRIPTORS]
             if any(os.readlink(f"/proc/{entry}/fd/{link}") == device for link in links):
                 with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
                     found.append(f"{comm.read().strip()}, pid {entry}")

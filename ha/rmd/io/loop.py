@@ -24,6 +24,7 @@ from supervisor.options import ProcessException
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from ha.apphbd.io.realtime import become_ordinary
 from ha.apphbd.msg import ShuttingDown
 from ha.ipc.journal import Journal
 from ha.machine import Instant
@@ -39,6 +40,13 @@ from ha.root import Root
 
 MAX_WAIT_S = 1.0
 """Between two looks at supervisor's own clockwork (its tick events)."""
+
+
+MAX_REQUEST_BYTES = 256 * 1024
+"""Of one request on supervisorctl's socket; its sender is hung up on beyond that."""
+
+ROOT_INTERVAL_MS = 1_000
+"""How often a node in a root of its own looks whether that is still there."""
 
 
 class RootSupervisor(Supervisor):
@@ -63,6 +71,7 @@ class RootSupervisor(Supervisor):
         self._writers: dict[int, Callable[[], None]] = {}
         self._leave_until: Instant | None = None
         self._watchdog_at: Instant = 0
+        self._root_at: Instant = 0
         self._groups: list[Any] | None = None
         self._workers: list[Worker] | None = None
         self._served: dict[int, Any] = {}
@@ -148,6 +157,7 @@ class RootSupervisor(Supervisor):
         for group in self.groups():
             group.transition()  # in start order: the first workers run while later ones' code is read
             self._guard.listen()
+        become_ordinary()
         self._load_the_rest()
         while True:
             self._judge_mood()
@@ -175,6 +185,7 @@ class RootSupervisor(Supervisor):
         self.handle_signal()
         self.tick()
         self._judge_readiness()
+        self._judge_root()
         self._journal.flush()
         self._guard.turn()
         now = self.now()
@@ -222,12 +233,24 @@ class RootSupervisor(Supervisor):
         try:
             if mask & ~select.POLLOUT:
                 dispatcher.handle_read_event()
+                self._bound(dispatcher)
             if mask & select.POLLOUT:
                 dispatcher.handle_write_event()
         except asyncore.ExitNow:
             raise
         except Exception:  # supervisor's own contract: the dispatcher logs what happened and closes itself
             dispatcher.handle_error()
+
+    def _bound(self, dispatcher: Any) -> None:
+        """supervisor's HTTP gathers what it is sent without a limit: here is one."""
+        if not hasattr(dispatcher, "current_request"):
+            return
+        idle = dispatcher.current_request is None and not dispatcher.in_buffer and not dispatcher.ac_in_buffer
+        gathered = 0 if idle else getattr(dispatcher, "gathered", 0) + dispatcher.ac_in_buffer_size
+        dispatcher.gathered = gathered
+        if gathered > MAX_REQUEST_BYTES:
+            self.warn(f"supervisorctl's socket: a request of more than {MAX_REQUEST_BYTES} bytes: hung up")
+            dispatcher.close()
 
     def _take_signals(self) -> None:
         self.options.setsignals()
@@ -306,6 +329,18 @@ class RootSupervisor(Supervisor):
             self.systemd.ready(f"without {', '.join(given_up)}" if given_up else "every worker has started")
             self.on_ready()
 
+    def _judge_root(self) -> None:
+        """Whoever removed the root of a node that has one of its own wanted the node gone; a machine's stays."""
+        now = self.now()
+        if now < self._root_at:
+            return
+        self._root_at = now + ROOT_INTERVAL_MS
+        if self.root.prefix and not (self.root.run_dir / "rmd.pid").exists():
+            self.failure = f"{self.root.prefix} was removed"
+            self.critical(f"{self.failure}: the node ends")
+            self._kill_everyone()
+            raise asyncore.ExitNow
+
     # Descriptors of the guard and of rmd.sock ------------------------------------------------------------------------
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
@@ -352,9 +387,12 @@ class RootSupervisor(Supervisor):
         how = self.settings.reset
         self.critical(f"reset of this node: {reason} (rmd.cf: reset {how.value})")
         self.failure = self.failure or reason
-        for worker in self.workers():
-            if worker.pid:
-                os.kill(worker.pid, signal.SIGKILL)
+        self._kill_everyone()
         self.critical(f"every worker was killed; {reset_machine(how, self.root)}")
         if how is Reset.NONE or how is Reset.WATCHDOG:
             raise asyncore.ExitNow
+
+    def _kill_everyone(self) -> None:
+        for worker in self.workers():
+            if worker.pid:
+                os.kill(worker.pid, signal.SIGKILL)

@@ -109,6 +109,28 @@ class WorkerConfig(ProcessConfig):
         return process
 
 
+    def make_dispatchers(self, proc: Worker) -> tuple[dict[int, Any], dict[str, int]]:
+        """As supervisor's, but pipes whose log cannot be opened are closed again: it is tried once a second."""
+        pipes: list[dict[str, int]] = []
+        make_pipes = self.options.make_pipes
+
+        def remember(stderr: bool = True) -> dict[str, int]:
+            pipes.append(make_pipes(stderr))
+            return pipes[-1]
+
+        self.options.make_pipes = remember
+        try:
+            made: tuple[dict[int, Any], dict[str, int]] = super().make_dispatchers(proc)
+            return made
+        except OSError:
+            for opened in pipes:
+                self.options.close_parent_pipes(opened)
+                self.options.close_child_pipes(opened)
+            raise
+        finally:
+            del self.options.make_pipes
+
+
 class RootOptions(ServerOptions):
     """supervisor's options. Mistakes raise ConfigError instead of ending the process."""
 
