@@ -22,7 +22,7 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         # The settings hold what the worker knows, the cluster's keys among them: nobody else may read them.
         path = folder / f"{node}-{worker}-{os.getpid()}.recording"
-        self._file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb", buffering=0)
+        self._file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb", buffering=0)  # noqa: SIM115
         self._left = MAX_RECORDING_BYTES
         self._write(recording.frame(recording.Header(worker, node, dict(settings))))
 
