@@ -90,6 +90,7 @@ class Crmd:
         self.requests = Requests(self)
         self.in_charge = False
         self.was_dc_before = False
+        self.stopping = False
         self.te_uuid = ""
         self.early_reports: list[tuple[str, msg.Report]] = []
 
@@ -98,6 +99,8 @@ class Crmd:
     def step(self, event: Event, now: Instant) -> list[Effect]:
         assert now >= self.context.now, "time went back"
         self.context.now, self.context.out = now, []
+        if self.stopping:
+            return []
         if not self.fsm.ended or isinstance(event, (Received, Connected, Lost)):
             self._take(event)
         while self.context.inbox:
@@ -127,6 +130,7 @@ class Crmd:
             self.context.wall_ms = event.offset_ms
         else:
             assert isinstance(event, Stopping), f"unexpected {event!r}"
+            self._end()
 
     def _received(self, event: Received) -> None:
         sender, message = event.sender, event.message
@@ -170,6 +174,12 @@ class Crmd:
         handler = _TIMERS.get(timer.partition("/")[0])
         assert handler is not None, f"a timer that nobody armed: {timer}"
         handler(self, timer)
+
+    def _end(self) -> None:
+        """The last words: whoever promised us may promise another at once. Resources run on."""
+        self.relinquish("the worker ends")
+        self.election.resign()
+        self.stopping = True
 
     # Start and links -------------------------------------------------------------------------------------------------
 

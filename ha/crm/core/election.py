@@ -278,7 +278,8 @@ class Election:
         """Whom we promised gave up: its rival's offer is repeated soon."""
         if release.view != self.context.view_id or sender != self.promised or sender == self.context.node:
             return
-        self.leader_gone(f"{sender} does not lead", spent=False)
+        self.skipped.add(sender)
+        self.leader_gone(f"{sender} does not lead", spent=self.established)
 
     def resign(self) -> None:
         """We leave: nobody's follower, nobody's leader."""

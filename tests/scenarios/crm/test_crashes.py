@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ha.crm import msg as crm
-from ha.machine import Message, Received, Remote, Send
+from ha.machine import Message, Received, Remote, Send, Stopping
 from tests.scenarios.crm.policy import decide
 from tests.scenarios.crm.test_cluster import RESOURCES, active_on, cluster, leave_cluster
 from tests.scenarios.crm.world import World
@@ -119,6 +119,18 @@ def test_a_crmd_that_stays_away_does_not_hold_up_an_election_for_ever() -> None:
     assert 2_000 <= took < 2_500, "two of two are needed until the other is absent for two seconds"
     world.start("n1")
     world.run(1_000)
+    world.settle()
+    assert world.dc() == "n2" and world.ran == []
+
+
+def test_a_dc_that_is_asked_to_end_hands_over_at_once() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.step("n1", "crmd", Stopping())
+    assert world.run_until(lambda: world.dcs() == ["n2"], 1_000) <= 110, "an offer is repeated every 100 ms"
+    world.kill("n1")
+    world.run(20)
+    world.start("n1")
+    world.run(200)
     world.settle()
     assert world.dc() == "n2" and world.ran == []
 
