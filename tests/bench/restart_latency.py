@@ -30,6 +30,9 @@ SETTLE_S = 2.2
 """Between two kills: a worker that lived for 2 s is restarted at once, as in operation."""
 
 
+SETTLE_PAIR_S = 3.5
+"""An rmd that lived for 3 s counts as one that can live."""
+
 ASK_AGAIN_S = 0.001
 """Long enough to leave the processor to those who are measured."""
 
@@ -109,7 +112,7 @@ def pair_times(watcher: Watcher, victim: str, number: signal.Signals, rounds: in
             until_ms(begun, lambda rmd=rmd: watcher.node.rmd_pid not in (None, rmd))  # type: ignore[misc]
             watcher._reconnect()
         times.append(until_ms(begun, lambda a=awaited, f=former: watcher.ready_without(a, f)))  # type: ignore[misc]
-        pause(SETTLE_S)
+        pause(SETTLE_PAIR_S)
     return times
 
 
