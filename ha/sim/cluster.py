@@ -176,10 +176,15 @@ class Cluster:
         """What keeps each crmd that runs from being idle; nothing when there are no crmds."""
         found: list[str] = []
         for node in self.powered():
-            if "crmd" in node.processes and not node.paused:
+            if "crmd" not in node.processes or node.paused:
+                continue
+            try:
                 state = self.state(node.name)
-                if not state.idle and not (state.fsm == FOLLOWING and state.dc):
-                    found.append(f"{node.name} is in {state.fsm} with DC {state.dc or 'unknown'}")
+            except OperatorError as error:
+                found.append(str(error))
+                continue
+            if not state.idle and not (state.fsm == FOLLOWING and state.dc):
+                found.append(f"{node.name} is in {state.fsm} with DC {state.dc or 'unknown'}")
         return found
 
     def places(self) -> dict[str, list[str]]:
