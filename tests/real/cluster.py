@@ -130,11 +130,14 @@ def running(nodes: int = 3, profile: Profile = "default") -> Iterator[TestCluste
         layout = cluster.up(folder / "p", nodes, profile, lambda text: None)
         yield TestCluster(layout, folder)
     except BaseException:
+        _end(layout)
         print(f"the nodes' files are kept in {folder}", file=sys.stderr)
         raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        if layout is not None:
-            with contextlib.suppress(cluster.PlaygroundError):
-                control.order(layout, "quit")
+    _end(layout)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(layout: Layout | None) -> None:
+    """The nodes' processes end before their files go: nobody else would find them."""
+    if layout is not None:
+        control.order(layout, "quit")
