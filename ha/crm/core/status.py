@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ha.crm.core.crmd import Crmd
 
 MEMBER = {"in_ccm": "true", "crmd": "online", "join": "member", "expected": "member", "crm-debug-origin": "join"}
-ARRIVING = {"in_ccm": "true", "crmd": "offline", "join": "down", "expected": "down", "crm-debug-origin": "view"}
+ARRIVING = {"in_ccm": "true", "crmd": "offline", "join": "down", "crm-debug-origin": "view"}
 LOST = {"in_ccm": "false", "crmd": "offline", "join": "down", "crm-debug-origin": "view"}
 GONE = {"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "down", "crm-debug-origin": "view"}
 
@@ -80,8 +80,9 @@ class StatusKeeper:
         return self.copy.set_state(node, MEMBER)
 
     def set_arriving(self, node: str) -> bool:
-        self.copy.node(node, self.node_id(node))
-        return self.copy.set_state(node, ARRIVING)
+        """In the view, not joined. What was expected of a node that was lost stays: it may still run resources (P1)."""
+        known = self.copy.node(node, self.node_id(node)).attributes
+        return self.copy.set_state(node, {**ARRIVING, "expected": known.get("expected", "down")})
 
     def set_expected_down(self, node: str) -> bool:
         return node in self.copy.nodes and self.copy.set_state(node, {"expected": "down"})

@@ -75,7 +75,8 @@ class TakeoverGrace:
             self._judge(node, loss)
 
     def _judge(self, node: str, loss: Loss) -> None:
-        if loss.clean:
+        expected = self.crmd.status.copy.nodes[node].attributes.get("expected")
+        if loss.clean or expected == "down":  # it was told to leave when all had been stopped there
             self.crmd.node_left(node)
         elif self.crmd.ground.configuration.stonith_enabled:
             self._lost(node, "fencing is enabled")

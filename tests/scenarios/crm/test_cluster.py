@@ -150,6 +150,28 @@ def test_a_clean_leave_needs_no_fence_and_no_grace() -> None:
     assert world.state("n1")["expected"] == "down" and world.state("n1")["in_ccm"] == "false"
 
 
+def test_a_node_that_was_told_to_leave_needs_no_fence_though_its_goodbye_is_lost() -> None:
+    world = cluster("n1", "n2", "n3")
+    leave_cluster(world, "n3")
+    world.run_until(lambda: world.nodes["n3"].left)
+    world.lose("n3")
+    world.run(5)
+    world.settle()
+    assert world.fences == [] and world.state("n3")["in_ccm"] == "false"
+    assert "n3 has left in good order" in world.story()
+
+
+def test_a_lost_node_that_shows_up_without_a_crmd_is_not_taken_for_one_that_left() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.fence_ok = lambda target: False
+    world.lose("n3")
+    world.run(200)
+    world.agree("n1", "n2", "n3")
+    world.run(1_500)
+    state = world.state("n3")
+    assert (state["in_ccm"], state["join"], state["expected"]) == ("true", "down", "member")
+
+
 def test_a_failed_monitor_is_counted_and_the_resource_recovered() -> None:
     world = cluster("n1", "n2", "n3")
     monitor = next(o for o in recurring(world, "n1") if o.operation == "monitor" and o.interval_ms)
