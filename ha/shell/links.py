@@ -118,6 +118,8 @@ class Link:
         self.board.host.unwatch(self.stream.fileno())
         self.stream.close()
         self._out.clear()
+        # A timer may hold this object for a while yet: what it had read must not stay with it.
+        self.reader = FrameReader(0)
         self.board.gone(self, reason)
 
     def _writable(self) -> None:
@@ -139,7 +141,7 @@ class Link:
 
     def _readable(self) -> None:
         try:
-            data = self.stream.recv(READ_BYTES)
+            data = self.stream.recv(READ_BYTES if self.peer is not None or self.dialled else MAX_HELLO_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
