@@ -72,8 +72,11 @@ def compare(original: bytes, new: bytes, *, with_version: bool) -> int:
 
     old, other = Document.from_bytes(original), Document.from_bytes(new)
     patch = diff_of(old, other, with_version)
+    if patch is None:
+        print(f"{PROGRAM}: they differ in elements that no patch can name: use cibadmin --replace", file=sys.stderr)
+        return Exit.DATA_ERROR
     same_version = not with_version or old.version == other.version
-    if patch is None or (patch.find("change") is None and same_version):
+    if patch.find("change") is None and same_version:
         return Exit.OK
     print(etree.tostring(patch, encoding="unicode", pretty_print=True), end="")
     return Exit.ERROR

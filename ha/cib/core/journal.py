@@ -31,7 +31,7 @@ class Journal:
         self._serial = 0
         self._whole_wanted = False
         self._backup_wanted = False
-        self._size_bytes = 0
+        self._size_bytes = 0  # appended since the last checkpoint; what that itself wrote does not count
         self.given = 0
         """How many records were given to the journal, and how many of them are durable."""
         self.durable = 0
@@ -100,7 +100,7 @@ class Journal:
         backup, self._backup_wanted = self._backup_wanted, False
         self._waiting.clear()
         encoded = tuple(map(encode_record, records))
-        self._size_bytes = sum(map(len, encoded))
+        self._size_bytes = 0
         return CheckpointCib(snapshot.to_bytes(), encoded, snapshot.version, backup)
 
     def _begin(self, request: AppendRecords | CheckpointCib) -> None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from lxml import etree
+
 from ha.cib.model.document import Document, Snapshot
 from ha.cib.model.edit import Transaction
 from ha.cib.model.operations import perform
 from ha.cib.model.references import dangling, duplicates
-from ha.cib.model.refusal import Refusal
+from ha.cib.model.refusal import Rc, Refusal
 from ha.cib.model.schema import Schema
 from ha.cib.msg import Write
 
@@ -15,8 +17,10 @@ from ha.cib.msg import Write
 def apply_write(document: Document, write: Write, schema: Schema) -> Transaction:
     """Perform `write` on the document if the result is valid. Raises Refusal, with the document as it was.
 
-    `force` permits references to what does not exist; nothing permits a breach of the grammar or a second id.
+    `force` permits references to what does not exist; nothing permits a breach of the grammar or a second id. Where
+    ACLs are on, only the cluster's own users write (roles are not judged yet: what is not judged is refused).
     """
+    _check_rights(document, write)
     before = document.snapshot()
     transaction = perform(document, write)
     refusal = schema.check_changes(transaction)
@@ -27,6 +31,15 @@ def apply_write(document: Document, write: Write, schema: Schema) -> Transaction
         transaction.rollback()
         raise refusal
     return transaction
+
+
+PRIVILEGED_USERS = ("", "root", "hacluster")
+_acls_on = etree.XPath("boolean(configuration/crm_config//nvpair[@name='enable-acl'][@value='true'])")
+
+
+def _check_rights(document: Document, write: Write) -> None:
+    if write.user not in PRIVILEGED_USERS and _acls_on(document.root):
+        raise Refusal(Rc.PRIVILEGE, f"ACLs are on, and user {write.user!r} may not change the CIB")
 
 
 def _broken_references(transaction: Transaction, write: Write, snapshot: Snapshot) -> Refusal | None:

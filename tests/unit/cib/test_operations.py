@@ -192,3 +192,13 @@ def test_a_patch_reaches_below_what_it_modifies_among_many() -> None:
     assert [change.get("operation") for change in diff.iterchildren("change")] == ["modify", "modify", "create"]
     apply_write(replica, write("patch", etree.tostring(diff.find("version/..")).decode()), load())
     assert replica.root.xpath("//node[@id='m7'][@uname='x']/utilization/nvpair")
+
+
+def test_where_acls_are_on_a_user_without_rights_is_refused() -> None:
+    cib = document()
+    pair = '<nvpair id="opts-acl" name="enable-acl" value="true"/>'
+    apply_write(cib, write("create", pair, xpath="//cluster_property_set", user="joe"), load())
+    with pytest.raises(Refusal) as caught:
+        apply_write(cib, write("bump", user="joe"), load())
+    assert caught.value.rc == Rc.PRIVILEGE
+    apply_write(cib, write("bump", user="hacluster"), load())

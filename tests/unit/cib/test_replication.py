@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ha.cib.core.writer import Phase
 from ha.cib.model.refusal import Rc
+from ha.cib.model.store import AppendRecords, PublishCib
 from ha.cib.msg import Changed, Query, Version, Write
 from ha.machine import Local, Received
 from tests.unit.cib.world import CLIENT, World
@@ -289,3 +292,61 @@ def test_a_message_that_is_not_for_the_cib_is_noted_and_ignored() -> None:
     world = three()
     world.nodes["n1"].step(Received(Local("attrd"), world.leading("n1")[0]))
     assert any("not for the cib" in note for note in world.nodes["n1"].notes)
+
+
+def test_a_full_disk_holds_the_acknowledgement_back_until_it_works_again() -> None:
+    world = three()
+    world.nodes["n3"].disk.is_full = True
+    request = world.option("n1", "a", "b")
+    world.settle()
+    assert world.nodes["n1"].written(request) is None
+    assert any("No space left" in note for note in world.nodes["n3"].notes)
+    world.nodes["n3"].disk.is_full = False
+    world.settle()
+    written = world.nodes["n1"].written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+    assert len(world.digests()) == 1
+
+
+def test_full_shared_memory_holds_back_what_subscribers_hear() -> None:
+    world = three()
+    node = world.nodes["n2"]
+    heard = len(node.to_crmd)
+    world.option("n1", "a", "b")
+    while not any(isinstance(operation.request, PublishCib) for operation in node.operations):
+        world.happen(world.choices()[0])
+    node.disk.is_full = True
+    world.settle(1)
+    assert len(node.to_crmd) == heard
+    node.disk.is_full = False
+    world.settle()
+    assert isinstance(node.to_crmd[-1], Changed)
+    assert b'name="a"' in node.disk.shown
+
+
+def test_many_writes_at_once_share_their_journal_writes() -> None:
+    world = three()
+    requests = [world.option("n1", f"o{number}", "x") for number in range(50)]
+    appends = 0
+    while choices := world.choices():
+        node, other = choices[0]
+        if not other and isinstance(world.nodes[node].operations[0].request, AppendRecords) and node == "n2":
+            appends += 1
+        world.happen(choices[0])
+    assert all(world.nodes["n1"].written(request) is not None for request in requests)
+    assert appends < 25
+    assert len(world.digests()) == 1
+
+
+def test_a_journal_that_grew_long_is_folded_into_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ha.cib.core.journal.MAX_JOURNAL_BYTES", 2000)
+    world = three()
+    for number in range(30):
+        world.option("n1", "x", str(number))
+        world.settle(0)
+    assert len(world.nodes["n2"].disk.records) < 15
+    world.restart("n2", power=True)
+    world.settle()
+    assert b'value="29"' in world.nodes["n2"].disk.shown
+    assert len(world.digests()) == 1

@@ -44,6 +44,7 @@ class Disk:
     generation: int = 0
     shown: bytes = b""
     dropped: list[bytes] = field(default_factory=list)
+    is_full: bool = False
 
     def lose_power(self) -> None:
         del self.records[self.synced :]
@@ -114,6 +115,8 @@ class Node:
 
     def _serve(self, request: object) -> object:
         disk = self.disk
+        if disk.is_full and not isinstance(request, LoadCib):
+            return OSError(28, "No space left on device")
         match request:
             case LoadCib():
                 return LoadedCib(
