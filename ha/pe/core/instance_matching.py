@@ -20,10 +20,11 @@ def member_named(instance: Resource, base: str) -> Resource | None:
     return None
 
 
-def find_anonymous_instance(cluster: Cluster, node: Node, clone: Resource, base: str) -> Resource:
+def find_anonymous_instance(cluster: Cluster, node: Node, clone: Resource, base: str) -> Resource | None:
     """The instance of `clone` that the history of `base` on `node` is taken to be about.
 
     It is one already known on the node, else one known nowhere, else a new one (which counts as removed).
+    None if none can be made of the clone's definition.
     """
     assert isinstance(clone, Clone)
     if clone.is_bundled:
@@ -63,7 +64,8 @@ def find_anonymous_instance(cluster: Cluster, node: Node, clone: Resource, base:
     if chosen is not None:
         return chosen
     created = clone.create_instance()
-    assert created is not None
+    if created is None:
+        return None
     found = member_named(created, base)
     assert found is not None
     return found

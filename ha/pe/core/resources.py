@@ -69,6 +69,7 @@ def unpack_resource(cluster: Cluster, element: Element, parent: Resource | None)
         resource.next_role = role
     cluster.index(resource)
     if not resource.unpack():
+        cluster.forget(resource)
         return None
     if cluster.symmetric:
         add_score_everywhere(resource, 0, SYMMETRIC_DEFAULT)

@@ -159,6 +159,12 @@ class Cluster:
         """Makes a resource findable; its children index themselves."""
         self._by_id.setdefault(resource.id, []).append(resource)
 
+    def forget(self, resource: Resource) -> None:
+        """Makes a resource whose definition turned out to be unusable, and all within it, unknown again."""
+        for index in (self._by_id, self._by_history):
+            for known in index.values():
+                known[:] = [one for one in known if one is not resource and not one.is_within(resource)]
+
     def set_history_id(self, resource: Resource, history_id: str | None) -> None:
         """The name under which the operation history of an instance goes, where it is not the instance's own."""
         if resource.history_id is not None:

@@ -27,6 +27,10 @@ Place = Node | Candidate
 """Where a resource is (a node) or will be (the entry of its table that was chosen); both have `node`."""
 
 
+MAX_INSTANCES = 1024
+"""Of one clone or bundle; a definition that asks for more gets that many."""
+
+
 class MultiplyActive(IntEnum):
     """What to do with a resource found active on more nodes than it should be."""
 

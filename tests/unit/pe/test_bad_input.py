@@ -9,6 +9,7 @@ import pytest
 
 from ha.pe.core import CibError, schedule
 from ha.pe.model import document
+from ha.pe.model.resource import MAX_INSTANCES
 from tests.unit.pe.small_cib import NOW, absent, cib, primitive, running
 
 GOOD = cib(resources=primitive("A"), history=[running("A", "n1"), absent("A", ["n2"])])
@@ -73,3 +74,17 @@ def test_a_damaged_attribute_never_breaks_the_engine(seed: int) -> None:
         schedule(etree.tostring(root), NOW)
     except CibError as error:
         assert str(error)
+
+
+def test_an_absurd_number_of_instances_is_cut() -> None:
+    meta = '<meta_attributes id="m"><nvpair id="m1" name="clone-max" value="99999999999999999999"/></meta_attributes>'
+    decision = schedule(cib(nodes=["n1"], resources=f'<clone id="C">{meta}{primitive("A")}</clone>'), NOW)
+    (clone,) = decision.cluster.resources
+    assert len(clone.children) == MAX_INSTANCES
+
+
+def test_constraints_and_history_of_an_unusable_clone_do_not_matter() -> None:
+    rules = '<rsc_order id="o" first="C" then="B"/><rsc_colocation id="c" rsc="B" with-rsc="C" score="INFINITY"/>'
+    history = [running("A", "n1"), absent("B", ["n1", "n2"])]
+    text = cib(resources='<clone id="C"/>' + primitive("B"), constraints=rules, history=history)
+    assert b'operation_key="B_start_0"' in schedule(text, NOW).graph_xml

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from ha.pe.model.resource import MAX_INSTANCES
 from ha.pe.model.values import boolean, integer_at_least
 
 REMOTE_PORT = "3121"
@@ -77,7 +78,7 @@ def read_definition(element: Element) -> BundleDefinition | None:
         agent=str(container.tag),
         image=container.get("image"),
         promoted_max=promoted_max,
-        replicas=replicas,
+        replicas=min(replicas, MAX_INSTANCES),
         replicas_per_host=integer_at_least(container.get("replicas-per-host"), 1),
         run_command=container.get("run-command"),
         options=container.get("options"),

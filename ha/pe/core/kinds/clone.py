@@ -53,7 +53,7 @@ from ha.pe.model.action import (
 )
 from ha.pe.model.constraint import Colocation, Location
 from ha.pe.model.node import CandidateTable, Discovery, Node
-from ha.pe.model.resource import Place, Resource
+from ha.pe.model.resource import MAX_INSTANCES, Place, Resource
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY
 from ha.pe.model.values import integer_at_least, is_true
@@ -100,7 +100,7 @@ class Clone(Resource):
             self.promoted_max = _number(meta, "promoted-max", "master-max", 1)
             self.promoted_node_max = _number(meta, "promoted-node-max", "master-node-max", 1)
         self.clone_node_max = _number(meta, "clone-node-max", None, 1)
-        self.clone_max = _number(meta, "clone-max", None, max(1, len(self.cluster.nodes)))
+        self.clone_max = min(_number(meta, "clone-max", None, max(1, len(self.cluster.nodes))), MAX_INSTANCES)
         self.ordered = flag_value(meta, "ordered", False)
         if not self.unique:
             self.clone_node_max = min(self.clone_node_max, 1)
