@@ -55,81 +55,78 @@ def load_lab() -> Any:
     import stacks
 
     if "ours" not in stacks.STACKS:
-        stacks.STACKS["ours"] = make_stack(stacks)
+        stacks.STACKS["ours"] = type("Ours", (Ours, stacks.Pacemaker), {})
     return stacks
 
 
-def make_stack(stacks: Any) -> type:
-    """Our stack, as a subclass of the lab's Pacemaker."""
+class Ours:
+    """What differs from the lab's Pacemaker stack, of which it is made a subclass (`load_lab`).
 
-    class Ours(stacks.Pacemaker):  # type: ignore[misc, name-defined]
-        """`profile` default or fast; `fencing` yes (an agent that confirms) or no (takeover-grace 0)."""
+    `profile` is default or fast; `fencing` yes (an agent that confirms) or no (takeover-grace 0)."""
 
-        name = "ours"
-        # As the kernel knows them: it keeps 15 characters of "ha-heartbeat n1".
-        daemons = tuple(f"ha-{worker} n{number}"[:15] for worker in WORKERS for number in range(1, 9))
-        log = "/var/log/heartbeat/ha-log"
+    name = "ours"
+    # As the kernel knows them: it keeps 15 characters of "ha-heartbeat n1".
+    daemons = tuple(f"ha-{worker} n{number}"[:15] for worker in WORKERS for number in range(1, 9))
+    log = "/var/log/heartbeat/ha-log"
 
-        def __init__(self, lab: Any, profile: str = "default", fencing: str = "no") -> None:
-            super().__init__(lab)
-            self.profile = profile
-            self.fencing = fencing == "yes"
-            self.properties = {"stonith-enabled": "true" if self.fencing else "false"}
-            if not self.fencing:
-                self.properties["takeover-grace"] = "0"
-            else:
-                self.properties["stonith-action"] = "off"
-                FenceServer(lab).start()
+    def __init__(self, lab: Any, profile: str = "default", fencing: str = "no") -> None:
+        super().__init__(lab)  # type: ignore[call-arg]
+        self.profile = profile
+        self.fencing = fencing == "yes"
+        self.properties = {"stonith-enabled": "true" if self.fencing else "false"}
+        if not self.fencing:
+            self.properties["takeover-grace"] = "0"
+        else:
+            self.properties["stonith-action"] = "off"
+            FenceServer(lab).start()
 
-        @classmethod
-        def from_settings(cls, lab: Any, settings: dict[str, str]) -> Any:
-            return cls(lab, **settings)
+    @classmethod
+    def from_settings(cls, lab: Any, settings: dict[str, str]) -> Any:
+        return cls(lab, **settings)
 
-        def install(self, host: Any) -> None:
-            lines = [f"profile {self.profile}", *(f"ucast eth0 {h.address}" for h in self.lab if h is not host)]
-            lines.append("node " + " ".join(h.name for h in self.lab))
-            host.write("/etc/ha.d/ha.cf", "\n".join(lines) + "\n")
-            host.write("/etc/ha.d/authkeys", "auth 1\n1 hmac-sha256 lab-secret\n", 0o600)
-            host.write("/usr/sbin/fence_lab", FENCE_AGENT, 0o755)
-            for tool in TOOLS:
-                link = host.path(f"/usr/local/sbin/{tool}")
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.unlink(missing_ok=True)
-                link.symlink_to(COMMANDS / tool)
+    def install(self, host: Any) -> None:
+        lines = [f"profile {self.profile}", *(f"ucast eth0 {h.address}" for h in self.lab if h is not host)]
+        lines.append("node " + " ".join(h.name for h in self.lab))
+        host.write("/etc/ha.d/ha.cf", "\n".join(lines) + "\n")
+        host.write("/etc/ha.d/authkeys", "auth 1\n1 hmac-sha256 lab-secret\n", 0o600)
+        host.write("/usr/sbin/fence_lab", FENCE_AGENT, 0o755)
+        for tool in TOOLS:
+            link = host.path(f"/usr/local/sbin/{tool}")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(COMMANDS / tool)
 
-        def start(self, host: Any) -> None:
-            (self.lab.shared / f"fence-done-{host.name}").unlink(missing_ok=True)
-            host.spawn([str(COMMANDS / "rmd"), "--foreground"], log="/var/log/heartbeat/console.log")
+    def start(self, host: Any) -> None:
+        (self.lab.shared / f"fence-done-{host.name}").unlink(missing_ok=True)
+        host.spawn([str(COMMANDS / "rmd"), "--foreground"], log="/var/log/heartbeat/console.log")
 
-        def stop(self, host: Any) -> None:
-            host.run([str(COMMANDS / "rmd"), "--stop"], timeout=120)
+    def stop(self, host: Any) -> None:
+        host.run([str(COMMANDS / "rmd"), "--stop"], timeout=120)
 
-        def configure(self) -> None:
-            super().configure()
-            if self.fencing:
-                hosts = " ".join(h.name for h in self.lab)
-                device = (
-                    '<resources><primitive id="power" class="stonith" type="fence_lab">'
-                    '<instance_attributes id="power-p"><nvpair id="power-h" name="pcmk_host_list" '
-                    f'value="{hosts}"/></instance_attributes></primitive></resources>'
-                )
-                options = ["--modify", "--allow-create", "--scope", "resources", "--xml-text", device]
-                self.lab.on()[0].run(["cibadmin", *options])
+    def configure(self) -> None:
+        super().configure()  # type: ignore[misc]
+        if self.fencing:
+            hosts = " ".join(h.name for h in self.lab)
+            device = (
+                '<resources><primitive id="power" class="stonith" type="fence_lab">'
+                '<instance_attributes id="power-p"><nvpair id="power-h" name="pcmk_host_list" '
+                f'value="{hosts}"/></instance_attributes></primitive></resources>'
+            )
+            options = ["--modify", "--allow-create", "--scope", "resources", "--xml-text", device]
+            self.lab.on()[0].run(["cibadmin", *options])
 
-        def marks(self, since: float, hosts: Any = None) -> dict[str, float]:
-            return {}
+    def marks(self, since: float, hosts: Any = None) -> dict[str, float]:
+        return {}
 
-        def alarms(self, since: float) -> list[str]:
-            found = []
-            for host in self.lab.on():
-                try:
-                    lines = host.read(self.log).splitlines()
-                except OSError:
-                    continue
-                found += [f"{host.name} {line}" for line in lines if " warning: " in line or " error: " in line]
-            return found[-14:]
-
-    return Ours
+    def alarms(self, since: float) -> list[str]:
+        found = []
+        for host in self.lab.on():
+            try:
+                lines = host.read(self.log).splitlines()
+            except OSError:
+                continue
+            found += [f"{host.name} {line}" for line in lines if " warning: " in line or " error: " in line]
+        return found[-14:]
 
 
 class FenceServer(threading.Thread):
