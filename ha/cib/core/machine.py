@@ -56,6 +56,7 @@ from ha.machine import (
 
 MAX_EARLY = 4096
 """Messages kept while the CIB is loaded from disk. The oldest are kept: senders repeat what is not answered."""
+LOAD_RETRY_MS = 1_000
 
 
 class Cib:
@@ -87,6 +88,7 @@ class Cib:
             Forwarded: lambda node, message: self._callers.forwarded(message.written),
         }
         self._timers: dict[str, Callable[[], None]] = {
+            "load-again": self._load,
             "callers": self._callers.tick,
             "writer": self._writer.tick,
             "member": self._member.tick,
@@ -113,7 +115,7 @@ class Cib:
         self._context.effects = effects
         match event:
             case Started():
-                self._context.execute("load", LoadCib())
+                self._load()
             case Wall(offset_ms):
                 self._context.wall_offset_ms = offset_ms
             case Finished(operation, outcome):
@@ -133,8 +135,11 @@ class Cib:
 
     def _finished(self, operation: str, outcome: object) -> None:
         kind = operation.partition(":")[0]
-        if kind == "load":
-            assert isinstance(outcome, LoadedCib), f"loading the CIB failed: {outcome!r}"
+        if kind == "load" and isinstance(outcome, OSError):
+            self._context.note("critical", f"cannot read the CIB: {outcome}; the node has none until that works")
+            self._context.arm("load-again", LOAD_RETRY_MS)
+        elif kind == "load":
+            assert isinstance(outcome, LoadedCib), f"no outcome of loading: {outcome!r}"
             self._loaded(outcome)
         elif kind == "store":
             self._journal.finished(operation, outcome)
@@ -146,6 +151,9 @@ class Cib:
             self._context.note("notice", f"the dropped CIB is in {outcome}")
         else:
             raise AssertionError(f"{operation} was never begun")
+
+    def _load(self) -> None:
+        self._context.execute("load", LoadCib())
 
     def _loaded(self, loaded: LoadedCib) -> None:
         for note in loaded.notes:

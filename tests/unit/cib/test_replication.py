@@ -350,3 +350,14 @@ def test_a_journal_that_grew_long_is_folded_into_the_document(monkeypatch: pytes
     world.settle()
     assert b'value="29"' in world.nodes["n2"].disk.shown
     assert len(world.digests()) == 1
+
+
+def test_a_disk_that_cannot_be_read_is_tried_again() -> None:
+    world = World("n1")
+    node = world.nodes["n1"]
+    node.disk.is_full = True
+    world.settle()
+    assert any("cannot read the CIB" in note for note in node.notes)
+    node.disk.is_full = False
+    world.settle()
+    assert isinstance(node.to_crmd[-1], Changed)

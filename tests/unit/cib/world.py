@@ -115,7 +115,7 @@ class Node:
 
     def _serve(self, request: object) -> object:
         disk = self.disk
-        if disk.is_full and not isinstance(request, LoadCib):
+        if disk.is_full:
             return OSError(28, "No space left on device")
         match request:
             case LoadCib():
