@@ -129,11 +129,11 @@ def history_key(operation: Element) -> str:
 
 def masks_probe_failure(operation: Element) -> bool:
     """Whether a probe found that the agent cannot work on the node: as good as "not running", with a ban."""
-    if not is_probe(operation.get("operation"), integer(operation.get("interval")) or 0):
-        return False
     exit_code = integer(operation.get("rc-code"))
     status = integer(operation.get("op-status"))
-    return exit_code in (NOT_INSTALLED, INVALID_PARAMETER) or status == Execution.NOT_INSTALLED
+    if exit_code not in (NOT_INSTALLED, INVALID_PARAMETER) and status != Execution.NOT_INSTALLED:
+        return False
+    return is_probe(operation.get("operation"), integer(operation.get("interval")) or 0)
 
 
 # Expiry ------------------------------------------------------------------------------------------------------------

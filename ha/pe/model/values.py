@@ -37,6 +37,8 @@ def integer(text: str | None) -> int | None:
     """The integer `text` begins with (what follows it is ignored), or None."""
     if text is None:
         return None
+    if text.isdecimal() and text.isascii():
+        return int(text)
     match = _INTEGER.match(text)
     return None if match is None else int(match.group(1))
 
