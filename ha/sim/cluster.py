@@ -151,6 +151,13 @@ class Cluster:
         self.world.log(node, "operator", f"{write.operation} {write.scope or write.xpath}: {outcome}{reason}")
         return written
 
+    def configure(self, node: str, xml: str) -> Written:
+        """Merge a <configuration> into the CIB by way of a node."""
+        write = Write(
+            request_id=self.request_id(), operation="modify", scope="configuration", xml=xml, allow_create=True
+        )
+        return self.write(node, write)
+
     def query(self, node: str, xpath: str = "") -> Answer:
         return self.ask(node, "cib", Query(request_id=self.request_id(), xpath=xpath), Answer)
 

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from ha.cib.msg import Write
 from ha.sim.agenda import MS, SECOND
 from ha.sim.agents import Misbehaviour
 from ha.sim.cluster import Cluster
+from ha.sim.configuration import to_xml
 from ha.sim.node import Node
 from ha.sim.power import SwitchFault
 from ha.sim.process import Process
+from ha.sim.programs import Program
 
 MAX_CRASH_EFFECTS = 40
 """A worker told to die between two effects does so within that many."""
@@ -39,6 +42,21 @@ class Trouble:
     def worker(self) -> Process | None:
         processes = [p for p in self.node().processes.values() if p.name != "rmd"]
         return self.chance.choice(processes) if processes else None
+
+    def tell(self, words: str) -> None:
+        """Change the configuration by way of some node, without waiting for what it says."""
+        process = self.node().processes.get("cib")
+        if process is not None:
+            program = Program("operator", process, lambda message: None)
+            program.say(
+                Write(
+                    request_id=f"trouble-{self.cluster.request_id()}",
+                    operation="modify",
+                    scope="configuration",
+                    xml=to_xml([words]),
+                    allow_create=True,
+                )
+            )
 
     def later(self, low_ms: int, high_ms: int, act: Callable[[], None]) -> None:
         self.cluster.world.agenda.after(self.chance.randrange(low_ms, high_ms) * MS, act)
@@ -95,6 +113,13 @@ def shut_down_node(trouble: Trouble) -> None:
         node.power_on()
 
     trouble.later(10_000, 30_000, boot)
+
+
+def standby_node(trouble: Trouble) -> None:
+    """Somebody puts a node into standby, and takes it back later, whether or not anybody hears it."""
+    name = trouble.node().name
+    trouble.tell(f"node {name} standby=on")
+    trouble.later(1_000, 15_000, lambda: trouble.tell(f"node {name} standby=off"))
 
 
 def cut_link(trouble: Trouble) -> None:
@@ -211,7 +236,8 @@ WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker)
 NETWORK: tuple[Troublemaker, ...] = (cut_link, isolate_node, storm, turn_clock, slow_disk)
 
 HARMLESS: tuple[Troublemaker, ...] = (
-    *WORKERS, *NETWORK, pull_the_plug, shut_down_node, break_resource, break_agent, slow_stop, isolate_slow_node,
+    *WORKERS, *NETWORK, pull_the_plug, shut_down_node, standby_node, break_resource, break_agent, slow_stop,
+    isolate_slow_node,
 )  # fmt: skip
 """What a cluster without fencing can promise P1 against, by its grace."""
 

@@ -233,23 +233,21 @@ def _configure(scenario: Scenario, match: re.Match[str], more: list[str]) -> Non
         xml = "".join(more)
     else:
         xml = to_xml(more)
-    _write(scenario, match["node"], Write(
-        request_id=scenario.cluster.request_id(), operation="modify", scope="configuration", xml=xml, allow_create=True,
-    ))  # fmt: skip
+    scenario.cluster.configure(_door(scenario, match["node"]), xml)
 
 
 @verb(r"delete (?P<xpath>\S+)(?: on (?P<node>\w+))?")
 def _delete(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
-    _write(scenario, match["node"], Write(
-        request_id=scenario.cluster.request_id(), operation="delete", xpath=match["xpath"],
-    ))  # fmt: skip
+    write = Write(request_id=scenario.cluster.request_id(), operation="delete", xpath=match["xpath"])
+    scenario.cluster.write(_door(scenario, match["node"]), write)
 
 
-def _write(scenario: Scenario, node: str | None, write: Write) -> None:
+def _door(scenario: Scenario, node: str | None) -> str:
+    """The node by way of which the CIB is changed: the named one, or the first that is on."""
     powered = scenario.cluster.powered()
     if not powered and node is None:
         raise OperatorError("no node is on")
-    scenario.cluster.write(node or powered[0].name, write)
+    return node or powered[0].name
 
 
 # Time ----------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ SETTLE_LIMIT_MS = 180_000
 """A healthy cluster that does not settle in that time never will: a liveness failure."""
 
 MAX_NODES = 5
+FAST_SHARE = 0.15
+"""Of the small clusters; the fast profile sends eight times as many packets."""
+
 MIN_FAULTS, MAX_FAULTS = 5, 18
 
 W = TypeVar("W")
@@ -44,6 +47,8 @@ class Plan:
     profile: str
     faults: int
     drift_ppm: tuple[int, ...]
+    media: int = 1
+    times: str = "default"
 
     @property
     def troublemakers(self) -> tuple[Troublemaker, ...]:
@@ -53,7 +58,8 @@ class Plan:
 
     @property
     def options(self) -> dict[str, str]:
-        return {"fencing": "yes" if self.fencing else "no"}
+        """Of `ha.sim.stack`."""
+        return {"media": str(self.media), "profile": self.times}
 
 
 def plan(seed: int) -> Plan:
@@ -65,6 +71,8 @@ def plan(seed: int) -> Plan:
         profile="workers" if chance.random() < 0.2 else "all",
         faults=chance.randrange(MIN_FAULTS, MAX_FAULTS + 1),
         drift_ppm=tuple(chance.choice((0, 0, chance.randrange(-200, 200))) for _ in range(nodes)),
+        media=chance.choice((1, 1, 2)),
+        times="fast" if chance.random() < FAST_SHARE and nodes <= 3 else "default",
     )
 
 
@@ -106,6 +114,7 @@ class Swarm:
             self._begin()
             self._trouble()
             self._heal()
+            self._check_replicas()
             self._check_writes()
         except Violation as violation:
             return self._result(violation.promise, str(violation))
@@ -131,10 +140,7 @@ class Swarm:
         self._settle(resources=False)
         if self.configuration:
             first = self.cluster.powered()[0].name
-            written = self.cluster.write(first, Write(
-                request_id=self.cluster.request_id(), operation="modify", scope="configuration",
-                xml=to_xml(self.configuration), allow_create=True,
-            ))  # fmt: skip
+            written = self.cluster.configure(first, to_xml(self.configuration))
             assert written.outcome == "committed", f"the configuration is not accepted: {written.reason}"
         self._settle()
 
@@ -163,11 +169,24 @@ class Swarm:
                 if process.frozen:
                     self.cluster.thaw(node.name, process.name)
         world.run_for(35_000)  # every undo that a troublemaker has put off is done by then
-        for node in world.nodes.values():
-            if node.powered and "crmd" not in node.processes:
-                node.power_off("shut down before")
-            node.power_on()
+        self._switch_on()
+        if self.configuration:
+            self._settle(resources=False)
+            self._take_nodes_back()
         self._settle()
+
+    def _switch_on(self) -> None:
+        """Nodes that are off, and those that were told to leave and have left."""
+        for node in self.world.nodes.values():
+            if node.powered and not node.supervisor.wanted:
+                node.power_off("it had left the cluster")
+            node.power_on()
+
+    def _take_nodes_back(self) -> None:
+        """No node stays in standby."""
+        words = [f"node {name} standby=off" for name in self.world.nodes]
+        written = self.cluster.configure(next(iter(self.world.nodes)), to_xml(words))
+        assert written.outcome == "committed", f"standby cannot be taken back: {written.reason}"
 
     def _settle(self, *, resources: bool = True) -> None:
         """Until the cluster is as it should be, or it is clear that it will not be."""
@@ -175,6 +194,7 @@ class Swarm:
         while True:
             left_ms = max((limit_us - self.world.agenda.now_us) // 1000, 1)
             self.cluster.run_until_idle(left_ms)
+            self._switch_on()
             wrong = self._wrong(resources)
             if not wrong:
                 return
@@ -205,7 +225,10 @@ class Swarm:
     def _wrong_dc(self) -> list[str]:
         if not any(kind.name == "crmd" for kind in self.world.stack.workers):
             return []
-        said = {name: self.cluster.state(name).dc for name in self.world.nodes}
+        try:
+            said = {name: self.cluster.state(name).dc for name in self.world.nodes}
+        except OperatorError as error:
+            return [str(error)]
         return [] if len(set(said.values())) == 1 and "" not in said.values() else [f"DCs: {said}"]
 
     def _wrong_places(self) -> list[str]:
@@ -242,6 +265,14 @@ class Swarm:
         program.say(
             Write(request_id=f"swarm-{name}", operation="modify", scope="crm_config", xml=xml, allow_create=True)
         )
+
+    def _check_replicas(self) -> None:
+        """P3: when all is at rest, every node has the same CIB."""
+        if "cib" not in next(iter(self.world.nodes.values())).processes:
+            return
+        whole = {name: self.cluster.query(name).xml for name in self.world.nodes}
+        if len(set(whole.values())) > 1:
+            raise Violation("P3", f"at rest the CIBs differ: {[(name, len(xml)) for name, xml in whole.items()]}")
 
     def _check_writes(self) -> None:
         if not self.acknowledged:

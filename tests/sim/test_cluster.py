@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ha.cib.msg import Write
 from ha.recording import Header, RecordingError, read
 from ha.sim.cluster import Cluster
 from ha.sim.configuration import to_xml
@@ -30,16 +29,7 @@ WORKERS = ["heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd", "crmd"]
 
 
 def configure(cluster: Cluster, node: str, lines: list[str]) -> None:
-    written = cluster.write(
-        node,
-        Write(
-            request_id=cluster.request_id(),
-            operation="modify",
-            scope="configuration",
-            xml=to_xml(lines),
-            allow_create=True,
-        ),
-    )
+    written = cluster.configure(node, to_xml(lines))
     assert written.outcome == "committed", written.reason
 
 
