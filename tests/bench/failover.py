@@ -20,7 +20,6 @@ from pathlib import Path
 
 from tests.bench.lab_stack import LAB
 
-
 PACEMAKER_LABS = 3
 """Its time is timers, not work: several clusters side by side do not disturb one another (the lab's own advice)."""
 
