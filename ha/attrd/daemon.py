@@ -10,4 +10,5 @@ from ha.shell import run_worker
 
 def main(root: Root) -> int:
     """Run until SIGTERM; returns the exit status."""
-    return run_worker("attrd", build(node=root.node_name()), root=root)
+    settings = {"node": root.node_name()}
+    return run_worker("attrd", build(**settings), root=root, settings=settings)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from ha.ccm.core import build
+from ha.heartbeat.io import load_as_member
 from ha.heartbeat.model import HaCfError
-from ha.heartbeat.model.ha_cf_parser import parse
 from ha.root import Root
 from ha.shell import BeatTimes, run_worker
 
@@ -22,20 +23,17 @@ BEATS = {
 
 def main(root: Root) -> int:
     """Run until SIGTERM. Returns EXIT_CONFIG, with the reason on stderr, when ha.cf cannot be used."""
-    node = root.node_name()
     try:
-        ha_cf = parse(root.ha_cf.read_text(encoding="utf-8"), str(root.ha_cf))
-    except (OSError, UnicodeDecodeError, HaCfError) as error:
+        ha_cf = load_as_member(root)
+    except HaCfError as error:
         print(f"ccm: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    if node not in ha_cf.nodes:
-        print(f"ccm: this node, {node}, is not among the nodes of {root.ha_cf}", file=sys.stderr)
-        return EXIT_CONFIG
-    machine = build(
-        node=node,
-        nodes=ha_cf.nodes,
-        keepalive_ms=ha_cf.keepalive_ms,
-        deadtime_ms=ha_cf.deadtime_ms,
-        initdead_ms=ha_cf.initdead_ms,
-    )
-    return run_worker("ccm", machine, root=root, beat=BEATS[ha_cf.profile])
+    settings: dict[str, Any] = {
+        "node": root.node_name(),
+        "nodes": ha_cf.nodes,
+        "keepalive_ms": ha_cf.keepalive_ms,
+        "deadtime_ms": ha_cf.deadtime_ms,
+        "initdead_ms": ha_cf.initdead_ms,
+    }
+    machine = build(**settings)
+    return run_worker("ccm", machine, root=root, beat=BEATS[ha_cf.profile], settings=settings)

@@ -18,5 +18,7 @@ def main(root: Root) -> int:
     spool = Spool(root.run_dir / "lrm")
     # First of all: the fork server must be forked from a process of one thread.
     server = ForkServer.start(spool, f"ha-runners {node} lrmd")
-    machine = build(node=node, processors=os.cpu_count() or 1)
-    return run_worker("lrmd", machine, root=root, adapters=[AgentAdapter(root, spool, server)])
+    processors = os.cpu_count() or 1
+    machine = build(node=node, processors=processors)
+    settings = {"node": node, "processors": processors}
+    return run_worker("lrmd", machine, root=root, adapters=[AgentAdapter(root, spool, server)], settings=settings)

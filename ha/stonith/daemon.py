@@ -16,4 +16,5 @@ def main(root: Root) -> int:
     spool = Spool(root.run_dir / "stonith")
     # First of all: the fork server must be forked from a process of one thread.
     server = ForkServer.start(spool, f"ha-runners {node} stonithd")
-    return run_worker("stonithd", build(node=node), root=root, adapters=[FenceAdapter(root, spool, server)])
+    adapters = [FenceAdapter(root, spool, server)]
+    return run_worker("stonithd", build(node=node), root=root, adapters=adapters, settings={"node": node})

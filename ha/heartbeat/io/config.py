@@ -36,6 +36,14 @@ def load(root: Root) -> HaCf:
     return parse(text, str(path))
 
 
+def load_as_member(root: Root) -> HaCf:
+    """The node's ha.cf, in which this very node must be named. Raises HaCfError."""
+    ha_cf, node = load(root), root.node_name()
+    if node not in ha_cf.nodes:
+        raise HaCfError((f"{root.ha_cf}: this node, {node}, is not among its nodes: {' '.join(ha_cf.nodes)}",))
+    return ha_cf
+
+
 def load_authkeys(root: Root) -> AuthKeys:
     """The cluster's keys. Raises AuthKeysError, also when group or others may use the file."""
     path = root.authkeys
