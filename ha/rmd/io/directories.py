@@ -6,12 +6,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import sys
 from pathlib import Path
 
-import ha
 from ha.ipc.credentials import CLUSTER_GROUP, CLUSTER_USER
-from ha.root import Root
+from ha.root import Root, shipped
 
 STACKS = "stacks"
 """Below the run directory: where workers dump their stacks when they are late."""
@@ -65,13 +63,9 @@ def prepare(root: Root) -> None:
 
 
 def stanzas(root: Root) -> Path:
-    """The node's own supervisor.d if it has one, else the one shipped with the package. Raises DirectoryError."""
-    candidates = (
-        root.supervisor_dir,
-        Path(ha.__file__).resolve().parents[1] / "supervisor.d",
-        Path(sys.prefix) / "share" / "ha" / "supervisor.d",
-    )
+    """The node's own supervisor.d if it has one, else the one that comes with the program. Raises DirectoryError."""
+    candidates = (root.supervisor_dir, shipped("supervisor.d"))
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise DirectoryError(f"no supervisor.d found: looked in {', '.join(str(folder) for folder in candidates)}")
+    raise DirectoryError(f"no supervisor.d found: looked in {', '.join(map(str, candidates))}")
