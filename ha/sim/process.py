@@ -38,6 +38,7 @@ from ha.machine import (
     Remote,
     Reply,
     Send,
+    Stopping,
     Tickle,
     Wire,
 )
@@ -69,6 +70,8 @@ class Process:
         self.incarnation = incarnation
         self.alive = True
         self.frozen = False
+        self.ending = False
+        """It has heard Stopping: it exits when its last effects are carried out."""
         self.steps = 0
         self.crash_after: int | None = None
         self.connections: dict[str, Connection] = {}
@@ -166,12 +169,13 @@ class Process:
         assert isinstance(effects, list), f"{self!r} returned {type(effects).__name__}, not a list of effects"
         self.world.stepped(self, event, effects)
         self._outbox.extend(effects)
+        self.ending = self.ending or isinstance(event, Stopping)
         self.carry_out()
 
     # Effects ---------------------------------------------------------------------------------------------------------
 
     def carry_out(self) -> None:
-        while self._outbox and not self._writing and self.alive and not self.frozen:
+        while self._outbox and not self._writing and self.alive and not self.frozen and not self.node.paused:
             if self.crash_after is not None:
                 if self.crash_after == 0:
                     self.world.log(f"{self!r}", "crash", "dies between two effects")
@@ -183,6 +187,8 @@ class Process:
             handler = _HANDLERS.get(type(effect))
             assert handler is not None, f"{self!r} wants {type(effect).__name__}, which is no effect"
             handler(self, effect)
+        if self.ending and self.alive and not self._outbox and not self._writing:
+            self.node.kill(self)
 
     def _send(self, effect: Send) -> None:
         match effect.to:

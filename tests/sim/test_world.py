@@ -165,6 +165,17 @@ def test_a_paused_machine_fires_its_timers_late() -> None:
     assert made[0].events[-1][1] >= 10_550, "BOOTTIME goes on while the machine is suspended"
 
 
+def test_a_worker_that_is_told_to_stop_says_its_last_words_and_is_gone() -> None:
+    world = started(script_stack([[]]), ["n1"])
+    world.run_for(50)
+    process = world.nodes["n1"].processes["attrd"]
+    world.nodes["n1"].supervisor.stop("attrd")
+    world.run_until_us(world.agenda.now_us + 100)
+    assert not process.alive
+    world.run_for(1_000)
+    assert "attrd" not in world.nodes["n1"].processes, "nobody asked for another one"
+
+
 def test_what_nothing_serves_is_a_broken_invariant() -> None:
     world = World(script_stack([[Execute("x", object())]]), ["n1"], seed=1)
     world.nodes["n1"].power_on()
