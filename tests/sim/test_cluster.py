@@ -70,6 +70,25 @@ def test_a_crash_between_any_two_effects_while_a_service_starts(node: str, worke
     assert sum(line.text == "web start" for line in world.trace) == 1, "the agent was started more than once"
 
 
+@pytest.mark.parametrize("node", ["n1", "n3"], ids=["on the DC", "on another"])
+@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("effects", [0, 1, 2, 4, 8, 16, 32])
+def test_a_crash_between_any_two_effects_of_a_failover(node: str, worker: str, effects: int) -> None:
+    """n2 loses power; while its service is recovered a worker of a survivor dies. The service runs again, once."""
+    world = make_world(NODES, {}, 3)
+    cluster = Cluster(world)
+    cluster.start(NODES)
+    world.run_for(1_000)
+    configure(cluster, "n3", WORDS)
+    cluster.run_until_idle()
+    cluster.power_off("n2")
+    world.run_for(1_000)
+    cluster.crash(node, worker, effects)
+    cluster.run_until_idle(120_000)
+    assert len(cluster.places().get("web", [])) == 1
+    assert sum(line.kind == "fence" and line.text == "reboot n2" for line in world.trace) == 1, "n2 is fenced once"
+
+
 def test_recordings_of_every_worker_replay_to_equal_effects() -> None:
     world = make_world(NODES, {}, 4)
     recorder = Recorder(world)
