@@ -7,7 +7,6 @@ program, redials for ever, and tells the loop what happened through four calls.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections import deque
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ha.ipc import codec, credentials
-from ha.ipc.frames import HEADER, FrameError, FrameReader, frame
+from ha.ipc.admission import refusal
+from ha.ipc.frames import HEADER, frame
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
 from ha.ipc.limits import (
     HELLO_TIMEOUT_MS,
@@ -27,9 +27,9 @@ from ha.ipc.limits import (
     MAX_PROGRAM_LINKS,
     MAX_PROGRAM_QUEUED_BYTES,
     MAX_QUEUED_BYTES,
-    READ_BYTES,
 )
 from ha.ipc.links import DIALS, PROGRAMS_MAY_DIAL, allowed
+from ha.ipc.stream import MessageStream
 from ha.machine import Client, Instant, Level, Local, Message
 from ha.root import Root
 
@@ -68,21 +68,15 @@ class Outgoing:
     size: int = 0
 
 
-class Link:
+class Link(MessageStream):
     """One stream. `peer` is None until the hello is done."""
 
     def __init__(self, board: Switchboard, stream: socket.socket, *, limit: int, max_queued: int) -> None:
+        super().__init__(board.host, stream, limit=limit, max_queued=max_queued)
         self.board = board
-        self.stream = stream
         self.peer: Local | Client | None = None
         self.dialled = ""
         self.redial_ms = REDIAL_MS
-        self.max_queued = max_queued
-        self.reader = FrameReader(limit)
-        self.closed = False
-        self._out: deque[memoryview] = deque()
-        self._out_bytes = 0
-        board.host.watch(stream.fileno(), self._readable)
 
     @property
     def name(self) -> str:
@@ -93,71 +87,14 @@ class Link:
                 return f"{program}#{serial}"
         return self.dialled or "a stranger"
 
-    def send(self, message: Message) -> None:
-        body = codec.encode(message)
-        if isinstance(self.peer, Client) and len(body) > MAX_FRAME_BYTES:
-            self.close(f"an answer of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
-            return
-        self.send_frame(frame(body, MAX_FRAME_BYTES))
+    def arrived(self, message: Message) -> None:
+        self.board.arrived(self, message)
 
-    def send_frame(self, data: bytes) -> None:
-        if self.closed:
-            return
-        if self._out_bytes + len(data) > self.max_queued:
-            self.close(f"it does not read: {self._out_bytes} bytes wait for it")
-            return
-        self._out.append(memoryview(data))
-        self._out_bytes += len(data)
-        if len(self._out) == 1:
-            self._writable()
-
-    def close(self, reason: str = "") -> None:
-        if self.closed:
-            return
-        self.closed = True
-        self.board.host.unwatch(self.stream.fileno())
-        self.stream.close()
-        self._out.clear()
-        # A timer may hold this object for a while yet: what it had read must not stay with it.
-        self.reader = FrameReader(0)
+    def gone(self, reason: str) -> None:
         self.board.gone(self, reason)
 
-    def _writable(self) -> None:
-        try:
-            while self._out:
-                sent = self.stream.send(self._out[0], socket.MSG_NOSIGNAL)
-                self._out_bytes -= sent
-                if sent == len(self._out[0]):
-                    self._out.popleft()
-                else:
-                    self._out[0] = self._out[0][sent:]
-        except BlockingIOError:
-            self.board.host.watch_writable(self.stream.fileno(), self._writable)
-            return
-        except OSError as error:
-            self.close(os.strerror(error.errno or errno.EPIPE))
-            return
-        self.board.host.watch_writable(self.stream.fileno(), None)
-
-    def _readable(self) -> None:
-        try:
-            data = self.stream.recv(READ_BYTES if self.peer is not None or self.dialled else MAX_HELLO_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.close(os.strerror(error.errno or errno.ECONNRESET))
-            return
-        if not data:
-            self.close()
-            return
-        try:
-            for body in self.reader.feed(data):
-                self.board.arrived(self, codec.decode(body))
-                if self.closed:
-                    return
-        except (FrameError, codec.CodecError) as error:
-            self.board.complain(f"link to {self.name} closed: {error}")
-            self.close()
+    def misspoke(self, text: str) -> None:
+        self.board.complain(f"link to {self.name} closed: {text}")
 
 
 class Switchboard:
@@ -260,10 +197,10 @@ class Switchboard:
         self._become_worker(link, link.dialled)
 
     def _introduced(self, link: Link, message: Message) -> None:
-        refusal = self._refusal(link, message)
-        if refusal:
-            self.complain(f"a link is refused: {refusal}")
-            link.send(Refused(reason=refusal))
+        reason = self._refusal(link, message)
+        if reason:
+            self.complain(f"a link is refused: {reason}")
+            link.send(Refused(reason=reason))
             link.close()
             return
         assert isinstance(message, Hello)
@@ -279,26 +216,11 @@ class Switchboard:
             self._become_program(link, message.name)
 
     def _refusal(self, link: Link, message: Message) -> str:
-        if not isinstance(message, Hello):
-            return f"it began with {type(message).__name__}, not Hello"
-        peer = credentials.peer_of(link.stream)
-        if message.protocol != PROTOCOL:
-            return f"{message.name} speaks protocol {message.protocol}, this is {PROTOCOL}: restart the older one"
-        if not 0 < len(message.name) <= 64 or not message.name.isprintable():
-            return "its name is empty, overlong or unprintable"
-        if message.kind == "worker":
-            if not credentials.trusted_as_worker(peer):
-                return f"uid {peer.uid} may not be a worker"
-            if not allowed(message.name, self.worker):
-                return f"{message.name} may not link to {self.worker}"
-            return ""
-        if self.worker not in PROGRAMS_MAY_DIAL:
-            return f"{self.worker} does not answer programs"
-        if not credentials.trusted_as_program(peer):
-            return f"uid {peer.uid} is neither root nor in group {credentials.CLUSTER_GROUP}"
-        if len(self.programs) >= MAX_PROGRAM_LINKS:
+        reason = refusal(message, credentials.peer_of(link.stream), self.worker)
+        full = len(self.programs) >= MAX_PROGRAM_LINKS
+        if not reason and full and isinstance(message, Hello) and message.kind == "program":
             return f"{MAX_PROGRAM_LINKS} programs are connected already; try again"
-        return ""
+        return reason
 
     def _become_worker(self, link: Link, name: str) -> None:
         self._strangers.discard(link)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ha.ipc import codec, credentials
-from ha.ipc.frames import FrameError, FrameReader, frame
+from ha.ipc import credentials
+from ha.ipc.admission import refusal
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
-from ha.ipc.limits import MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_PROGRAM_FRAME_BYTES, READ_BYTES
-from ha.ipc.links import allowed
+from ha.ipc.limits import MAX_HELLO_BYTES, MAX_PROGRAM_FRAME_BYTES
+from ha.ipc.stream import MessageStream
 from ha.machine import Client, Local, Message
 from ha.root import Root
 
@@ -38,84 +37,31 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 class Host(Protocol):
     """What the door needs of the loop."""
 
-    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None: ...
-    def watch_writable(self, descriptor: int, on_writable: Callable[[], None] | None) -> None: ...
-    def unwatch(self, descriptor: int) -> None: ...
+    def watch(self, fd: int, on_readable: Callable[[], None], /) -> None: ...
+    def watch_writable(self, fd: int, on_writable: Callable[[], None] | None, /) -> None: ...
+    def unwatch(self, fd: int, /) -> None: ...
     def heard(self, peer: Local | Client, message: Message) -> None: ...
     def linked(self, peer: Local | Client) -> None: ...
     def unlinked(self, peer: Local | Client) -> None: ...
     def note_link(self, text: str) -> None: ...
 
 
-class Peer:
+class Peer(MessageStream):
     """One connection. `address` is None until its hello."""
 
     def __init__(self, door: Door, stream: socket.socket) -> None:
+        super().__init__(door.host, stream, limit=MAX_HELLO_BYTES, max_queued=MAX_QUEUED_BYTES)
         self.door = door
-        self.stream = stream
         self.address: Local | Client | None = None
-        self.reader = FrameReader(MAX_HELLO_BYTES)
-        self.closed = False
-        self._out: deque[memoryview] = deque()
-        self._out_bytes = 0
-        door.host.watch(stream.fileno(), self._readable)
 
-    def send(self, message: Message) -> None:
-        if self.closed:
-            return
-        data = frame(codec.encode(message), MAX_FRAME_BYTES)
-        self._out_bytes += len(data)
-        if self._out_bytes > MAX_QUEUED_BYTES:
-            self.close(f"it does not read: {self._out_bytes} bytes wait for it")
-            return
-        self._out.append(memoryview(data))
-        if len(self._out) == 1:
-            self._writable()
+    def arrived(self, message: Message) -> None:
+        self.door.arrived(self, message)
 
-    def close(self, reason: str = "") -> None:
-        if self.closed:
-            return
-        self.closed = True
-        self.door.host.unwatch(self.stream.fileno())
-        self.stream.close()
-        self._out.clear()
+    def gone(self, reason: str) -> None:
         self.door.gone(self, reason)
 
-    def _writable(self) -> None:
-        try:
-            while self._out:
-                sent = self.stream.send(self._out[0], socket.MSG_NOSIGNAL)
-                self._out_bytes -= sent
-                if sent == len(self._out[0]):
-                    self._out.popleft()
-                else:
-                    self._out[0] = self._out[0][sent:]
-        except BlockingIOError:
-            self.door.host.watch_writable(self.stream.fileno(), self._writable)
-            return
-        except OSError as error:
-            self.close(str(error.strerror))
-            return
-        self.door.host.watch_writable(self.stream.fileno(), None)
-
-    def _readable(self) -> None:
-        try:
-            data = self.stream.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.close(str(error.strerror))
-            return
-        if not data:
-            self.close()
-            return
-        try:
-            for body in self.reader.feed(data):
-                self.door.arrived(self, codec.decode(body))
-                if self.closed:
-                    return
-        except (FrameError, codec.CodecError) as error:
-            self.close(str(error))
+    def misspoke(self, text: str) -> None:
+        self.door.host.note_link(f"{self.door.name}: link closed: {text}")
 
 
 class Door:
@@ -183,11 +129,11 @@ class Door:
         if peer.address is not None:
             self.host.heard(peer.address, message)
             return
-        refusal = self._refusal(peer, message)
-        if refusal:
-            self.host.note_link(f"{self.name}: a link is refused: {refusal}")
-            peer.send(Refused(reason=refusal))
-            peer.close(refusal)
+        reason = refusal(message, credentials.peer_of(peer.stream), self.name)
+        if reason:
+            self.host.note_link(f"{self.name}: a link is refused: {reason}")
+            peer.send(Refused(reason=reason))
+            peer.close()
             return
         assert isinstance(message, Hello)
         self._let_in(peer, message)
@@ -208,23 +154,8 @@ class Door:
         peer.address = address
         self._peers[address] = peer
         peer.send(Welcome(protocol=PROTOCOL, name=self.name, node=self.node, incarnation=self.incarnation))
-        self.host.linked(address)
-
-    def _refusal(self, peer: Peer, message: Message) -> str:
-        if not isinstance(message, Hello):
-            return f"it began with {type(message).__name__}, not Hello"
-        who = credentials.peer_of(peer.stream)
-        if message.protocol != PROTOCOL:
-            return f"{message.name} speaks protocol {message.protocol}, this is {PROTOCOL}: restart the older one"
-        if not 0 < len(message.name) <= 64 or not message.name.isprintable():
-            return "its name is empty, overlong or unprintable"
-        if message.kind == "worker" and not credentials.trusted_as_worker(who):
-            return f"uid {who.uid} may not be a worker"
-        if message.kind == "worker" and not allowed(message.name, self.name):
-            return f"{message.name} may not link to {self.name}"
-        if not credentials.trusted_as_program(who):
-            return f"uid {who.uid} is neither root nor in group {credentials.CLUSTER_GROUP}"
-        return ""
+        if not peer.closed:
+            self.host.linked(address)
 
     def gone(self, peer: Peer, reason: str) -> None:
         """Called by a peer that has closed."""
