@@ -86,7 +86,8 @@ def test_a_crash_between_any_two_effects_of_a_failover(node: str, worker: str, e
     cluster.crash(node, worker, effects)
     cluster.run_until_idle(120_000)
     assert len(cluster.places().get("web", [])) == 1
-    assert sum(line.kind == "fence" and line.text == "reboot n2" for line in world.trace) == 1, "n2 is fenced once"
+    fences = sum(line.kind == "fence" and line.text == "reboot n2" for line in world.trace)
+    assert 1 <= fences <= 2, "a DC that dies before it wrote the fencing down may have it done again, once"
 
 
 def test_recordings_of_every_worker_replay_to_equal_effects() -> None:
