@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where a tool's CIB comes from: the running cluster, a file (CIB_file), or a shadow copy (CIB_shadow).
 
-Source: every tool of Pacemaker honours these variables, and `pcs -f FILE` is nothing but CIB_file.
+Source: every tool of Pacemaker honours these variables, and `pcs -f FILE` is nothing but CIB_file. What only the
+running cluster needs is imported when it is asked: messages and sockets are half of a small tool's start-up time.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ha.cib.msg import Answer, Query, Write, Written
 from ha.cli.exit_codes import Exit
-from ha.ipc.client import Connection, NotConnected, TimedOut
-from ha.root import Root
+
+if TYPE_CHECKING:
+    from ha.cib.msg import Query, Write, Written
+    from ha.ipc.client import Connection
+    from ha.root import Root
 
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -53,6 +56,8 @@ class LiveCib:
         return self.query().encode()
 
     def query(self, *, scope: str = "", xpath: str = "", no_children: bool = False) -> str:
+        from ha.cib.msg import Answer, Query
+
         request = Query(request_id=self.new_request_id(), scope=scope, xpath=xpath, no_children=no_children)
         answer = self._ask(request)
         if not isinstance(answer, Answer):
@@ -62,6 +67,8 @@ class LiveCib:
         return answer.xml
 
     def write(self, operation: Write) -> Written:
+        from ha.cib.msg import Written
+
         answer = self._ask(operation)
         if not isinstance(answer, Written):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a write")
@@ -71,6 +78,8 @@ class LiveCib:
         return self.link.new_request_id()
 
     def _ask(self, request: Query | Write) -> object:
+        from ha.ipc.client import NotConnected, TimedOut
+
         try:
             return self.link.ask(request, self.timeout_ms)
         except TimedOut as error:
@@ -113,6 +122,8 @@ def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> 
 
 def connect(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> LiveCib:
     """The running cluster's CIB. Raises SourceError."""
+    from ha.ipc.client import Connection, NotConnected
+
     try:
         return LiveCib(Connection.open(root, "cib", program=program), timeout_ms)
     except NotConnected as error:

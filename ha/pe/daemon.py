@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ha.cib.io.reader import CibReader
 from ha.pe.core.worker import build
-from ha.pe.io import DecisionAdapter
+from ha.pe.io.decisions import DecisionAdapter
 from ha.root import Root
 from ha.shell import Adapter, BeatTimes, run_worker
 

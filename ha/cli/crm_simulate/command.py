@@ -7,23 +7,29 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ha import __version__
 from ha.cli.cib_source import SourceError, read_cib, read_file
 from ha.cli.crm_simulate.dot import dot_text
-from ha.cli.crm_simulate.edited_cib import EditedCib
 from ha.cli.crm_simulate.injections import are_wanted, inject
-from ha.cli.crm_simulate.play import Player
 from ha.cli.crm_simulate.scores import ScoreLines
 from ha.cli.crm_simulate.summary import TransitionSummary
 from ha.cli.exit_codes import Exit
 from ha.cli.status_text import resource_counts, status_lines
 from ha.pe.core import CibError, decide_on, read
+from ha.pe.io.collector import paused_collector
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.dates import moment_text, parse_moment
+from ha.pe.model.document import Document
 from ha.pe.model.values import integer
-from ha.root import Root
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+    from ha.cli.crm_simulate.edited_cib import EditedCib
 
 PROGRAM = "crm_simulate"
 
@@ -76,9 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
     try:
-        if options.profile:
-            return profile(options)
-        return Simulation(options).run()
+        with paused_collector():
+            return profile(options) if options.profile else Simulation(options).run()
     except SourceError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.code
@@ -103,6 +108,8 @@ def source_of(options: argparse.Namespace) -> bytes:
         return read_file(Path(options.xml_file))
     if options.xml_pipe or options.xml_file == "-":
         return sys.stdin.buffer.read()
+    from ha.root import Root
+
     return read_cib(Root.choose(options.root), PROGRAM)
 
 
@@ -113,13 +120,21 @@ class Simulation:
         self.options = options
         self.quiet: bool = options.quiet
         self.lines = ScoreLines(scores=options.show_scores, utilization=options.show_utilization)
-        self.cib = EditedCib(self._checked(source_of(options)))
+        self.text = source_of(options)
+        self.document = Document.read(self.text)
         self.printed = False
         self.summary: list[str] = []
 
+    @cached_property
+    def cib(self) -> EditedCib:
+        """The copy that is changed, for those who change something."""
+        from ha.cli.crm_simulate.edited_cib import EditedCib
+
+        return EditedCib(self.text)
+
     def run(self) -> int:
         options = self.options
-        cluster = self.read(self.cib.text(), sanitized=bool(options.xml_file or options.xml_pipe))
+        cluster = self.read(self.document.root, sanitized=bool(options.xml_file or options.xml_pipe))
         if not self.quiet:
             self.show_cluster(cluster)
         if are_wanted(options):
@@ -141,17 +156,9 @@ class Simulation:
 
     # Stages ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _checked(text: bytes) -> bytes:
-        """The text, once it is known to be a CIB. Raises CibError."""
-        from ha.pe.model.document import Document
-
-        Document.read(text)
-        return text
-
-    def read(self, text: bytes, *, sanitized: bool) -> Cluster:
+    def read(self, cib: bytes | Element, *, sanitized: bool) -> Cluster:
         wants = self.options.show_scores or self.options.show_utilization
-        return read(text, self.now(), self.lines if wants else None, sanitized=sanitized)
+        return read(cib, self.now(), self.lines if wants else None, sanitized=sanitized)
 
     def now(self) -> int:
         """The moment to decide for: as asked, else when the input was made, else now."""
@@ -162,7 +169,7 @@ class Simulation:
                 raise BadDate(f"--set-datetime: '{wanted}' is no date")
             self.info(f"Setting effective cluster time: {wanted}")
             return moment
-        made = integer(self.cib.root.get("execution-date"))
+        made = integer(self.document.root.get("execution-date"))
         if made is None:
             return int(time.time())
         self.info(f"Using the original execution date of: {moment_text(made)}")
@@ -213,6 +220,8 @@ class Simulation:
         return graph
 
     def simulate(self, cluster: Cluster, graph: bytes) -> int:
+        from ha.cli.crm_simulate.play import Player
+
         if not self.quiet:
             self.begin("Executing Cluster Transition")
 
@@ -225,7 +234,7 @@ class Simulation:
         if output:
             Path(output).write_bytes(self.cib.text())
         if not self.quiet:
-            after = read(self.cib.text(), self.now())
+            after = read(self.cib.root, self.now())
             self.begin("Revised Cluster Status")
             self.status(after, pending=False)
         return Exit.OK if complete else Exit.ERROR

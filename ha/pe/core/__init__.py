@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lxml.etree import _Element as Element
 
 from ha.pe.core.graph import write_graph
 from ha.pe.core.stages import decide, read_cluster
-from ha.pe.core.worker import build
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError, Document
 from ha.pe.model.reporter import Reporter, Silence
+
+if TYPE_CHECKING:
+    from ha.machine import Machine
 
 __all__ = ["CibError", "Cluster", "Decision", "build", "decide_on", "read", "schedule"]
 
@@ -33,6 +36,13 @@ class Decision:
     graph_xml: bytes
     cluster: Cluster
     recheck_at_s: int | None
+
+
+def build() -> Machine:
+    """The pengine's machine. Tools that only decide do without it, and without the messages it imports."""
+    from ha.pe.core.worker import build as build_worker
+
+    return build_worker()
 
 
 def read(cib: bytes | Element, now_s: int, reporter: Reporter | None = None, *, sanitized: bool = False) -> Cluster:
