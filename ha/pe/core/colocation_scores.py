@@ -17,6 +17,7 @@ from ha.pe.core.colocation import (
     with_this_colocations,
 )
 from ha.pe.core.location import node_attribute
+from ha.pe.core.nodescores import ban_node
 from ha.pe.model import scores
 from ha.pe.model.constraint import Colocation
 from ha.pe.model.node import CandidateTable, any_available, available, copy_table
@@ -104,7 +105,7 @@ def apply_to_scores(dependent: Resource, primary: Resource, colocation: Colocati
         elif colocation.score >= INFINITY:
             entry.score = MINUS_INFINITY
     if abs(colocation.score) >= INFINITY or any_available(work):
-        _report(dependent, dependent.allowed, work, colocation.id)
+        report_change(dependent, work, colocation.id)
         dependent.allowed = work
 
 
@@ -126,6 +127,7 @@ def apply_to_priority(dependent: Resource, primary: Resource, colocation: Coloca
         sign = -1
     delta = sign * colocation.score
     dependent.priority = scores.add(delta, dependent.priority)
+    dependent.cluster.reporter.promotion_term(dependent, delta, dependent.priority, colocation.id)
     return delta
 
 
@@ -142,6 +144,7 @@ def _best_scores(colocation: Colocation, resource: Resource, attribute: str) -> 
         # The group's own preferences are in the table of its first member only.
         original = resource.allowed
         resource.allowed = copy_table(original)
+        resource.cluster.reporter.tentative(resource)
         for location in reversed(resource.parent.locations):
             resource.apply_location(location)
     best: dict[str | None, int] = {}
@@ -152,6 +155,7 @@ def _best_scores(colocation: Colocation, resource: Resource, attribute: str) -> 
                 best[value] = entry.score
     if original is not None:
         resource.allowed = original
+        resource.cluster.reporter.settled(resource, False)
     return best
 
 
@@ -274,7 +278,7 @@ def add_dependent_scores(colocation: Colocation, primary: Resource) -> None:
     )
     assert result is not None
     if result is not primary.allowed:
-        _report(primary, primary.allowed, result, colocation.id)
+        report_change(primary, result, colocation.id)
         primary.allowed = result
 
 
@@ -286,18 +290,24 @@ def intersect_nodes(dependent: Resource, colocation: Colocation, places: list[Pl
     for entry in dependent.allowed.values():
         found = by_id.get(entry.node.id)
         if found is None:
-            entry.score = MINUS_INFINITY
+            ban_node(dependent, entry, colocation.id)
         elif merge_scores:
             entry.score = scores.add(entry.score, found.score)
+            dependent.cluster.reporter.score(dependent, entry.node, found.score, entry.score, colocation.id)
 
 
-def _report(resource: Resource, before: CandidateTable, after: CandidateTable, cause: str) -> None:
-    reporter = resource.cluster.reporter
+def report_change(resource: Resource, after: CandidateTable, cause: str) -> None:
+    """Reports what the table of a resource is about to become, entry by entry."""
+    cluster = resource.cluster
+    if not cluster.wants_tables:
+        return
     for key, entry in after.items():
-        known = before.get(key)
-        if known is None or known.score != entry.score:
-            term = entry.score - (known.score if known is not None else 0)
-            reporter.score(resource, entry.node, term, entry.score, cause)
+        known = resource.allowed[key].score
+        if known != entry.score:
+            term = max(MINUS_INFINITY, min(INFINITY, entry.score - known))
+            # A wish passed on along a chain may replace an infinity, which nothing can be added to.
+            fresh = scores.add(known, term) != entry.score
+            cluster.reporter.score(resource, entry.node, entry.score if fresh else term, entry.score, cause, fresh)
 
 
 def colocated_by_constraint(resource: Resource, origin: Resource | None, found: list[Resource]) -> list[Resource]:

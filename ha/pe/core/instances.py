@@ -13,7 +13,7 @@ from ha.pe.core.actions import order_actions
 from ha.pe.core.assignment import assign_resource, top_allowed, unassign
 from ha.pe.core.colocation import has_influence, this_with_colocations, with_this_colocations
 from ha.pe.core.instance_search import find_compatible_instance
-from ha.pe.core.nodescores import ban_everywhere
+from ha.pe.core.nodescores import ban_everywhere, ban_node
 from ha.pe.core.operations import resource_mark
 from ha.pe.core.relations import UPDATED_FIRST, UPDATED_THEN, update_for_orderings, update_ordered_actions
 from ha.pe.model import scores
@@ -27,10 +27,10 @@ from ha.pe.model.action import (
     UNRUNNABLE_FIRST_BLOCKS,
     Action,
 )
-from ha.pe.model.node import CandidateTable, Node, available, candidate_of, copy_table
+from ha.pe.model.node import Candidate, CandidateTable, Node, available, candidate_of, copy_table
 from ha.pe.model.resource import Place, Resource, Select
 from ha.pe.model.roles import Role
-from ha.pe.model.scores import INFINITY, MINUS_INFINITY
+from ha.pe.model.scores import INFINITY
 from ha.pe.model.values import integer, is_true
 
 # The order of instances --------------------------------------------------------------------------------------------
@@ -133,11 +133,23 @@ def _ban_full_nodes(instance: Resource, max_per_node: int) -> None:
             and top.count < max_per_node
         ):
             continue
-        entry.score = MINUS_INFINITY
+        cause = _why_full(instance, entry, top, max_per_node) if instance.cluster.wants_tables else ""
+        ban_node(instance, entry, cause)
         for child in instance.children:
             inner = child.allowed.get(key)
             if inner is not None:
-                inner.score = MINUS_INFINITY
+                ban_node(child, inner, cause)
+
+
+def _why_full(instance: Resource, entry: Candidate, top: Candidate | None, max_per_node: int) -> str:
+    if instance.removed:
+        return "removed from the configuration"
+    if not available(entry):
+        return "node not available"
+    assert instance.parent is not None
+    if top is None or top.score < 0:
+        return f"{instance.parent.id} may not run there"
+    return f"{instance.parent.id} has {max_per_node} per node there already"
 
 
 def _assign_instance(instance: Resource, prefer: Node | None, max_per_node: int) -> Place | None:
@@ -157,6 +169,7 @@ def _count(instance: Resource, place: Place | None) -> None:
 
 def _save_tables(resource: Resource, saved: list[tuple[Resource, CandidateTable]]) -> None:
     saved.append((resource, copy_table(resource.allowed)))
+    resource.cluster.reporter.tentative(resource)
     for child in resource.children:
         _save_tables(child, saved)
 
@@ -171,6 +184,8 @@ def _assign_in_place(instance: Resource, current: Node, max_per_node: int, free:
     _save_tables(instance, saved)
     parent_table = parent.allowed
     parent.allowed = copy_table(parent_table)
+    reporter = parent.cluster.reporter
+    reporter.tentative(parent)
     reserved = 0
     chosen: Place | None = None
     while reserved < free:
@@ -179,6 +194,8 @@ def _assign_in_place(instance: Resource, current: Node, max_per_node: int, free:
             break
         for resource, table in saved:
             resource.allowed = copy_table(table)
+            reporter.settled(resource, False)
+            reporter.tentative(resource)
         if chosen is None:
             instance.unassigned = True
             break
@@ -187,6 +204,9 @@ def _assign_in_place(instance: Resource, current: Node, max_per_node: int, free:
         unassign(instance)
         chosen = None
     parent.allowed = parent_table
+    reporter.settled(parent, False)
+    for resource, _ in saved:
+        reporter.settled(resource, True)
     if chosen is None:
         return False
     _count(instance, chosen)

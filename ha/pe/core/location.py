@@ -189,6 +189,7 @@ def apply_to_table(resource: Resource, location: Location) -> None:
         return
     for candidate in location.candidates:
         entry = resource.allowed.get(candidate.node.id)
+        fresh = entry is None
         if entry is None:
             entry = resource.allowed[candidate.node.id] = candidate.copy()
         else:
@@ -197,4 +198,4 @@ def apply_to_table(resource: Resource, location: Location) -> None:
             if location.discovery is Discovery.EXCLUSIVE:
                 resource.exclusive_discovery = True
             entry.discovery = location.discovery
-        resource.cluster.reporter.score(resource, entry.node, candidate.score, entry.score, location.id)
+        resource.cluster.reporter.score(resource, entry.node, candidate.score, entry.score, location.id, fresh)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from ha.pe.model import scores
-from ha.pe.model.node import Discovery, candidate_of
+from ha.pe.model.node import Candidate, Discovery, candidate_of
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.scores import MINUS_INFINITY
 
 SYMMETRIC_DEFAULT = "symmetric-cluster"
 """The cause of the 0 that every node gets where resources may run anywhere by default."""
+NODE_STATE = "node state"
+"""The cause of what a table starts from: 0, or -INFINITY for a node that is down or leaving, or is a container."""
 
 
 def add_node_score(resource: Resource, place: Place, score: int, cause: str) -> None:
@@ -21,6 +23,7 @@ def add_node_score(resource: Resource, place: Place, score: int, cause: str) -> 
     entry = resource.allowed.get(place.node.id)
     if entry is None:
         entry = resource.allowed[place.node.id] = candidate_of(place)
+        resource.cluster.reporter.score(resource, place.node, entry.score, entry.score, NODE_STATE, True)
     entry.score = scores.add(entry.score, score)
     resource.cluster.reporter.score(resource, place.node, score, entry.score, cause)
 
@@ -43,4 +46,10 @@ def replace_by_ban(resource: Resource, cause: str) -> None:
     for node in resource.cluster.nodes:
         entry = resource.allowed[node.id] = candidate_of(node)
         entry.score = MINUS_INFINITY
-        resource.cluster.reporter.score(resource, node, MINUS_INFINITY, MINUS_INFINITY, cause)
+        resource.cluster.reporter.score(resource, node, MINUS_INFINITY, MINUS_INFINITY, cause, True)
+
+
+def ban_node(resource: Resource, entry: Candidate, cause: str) -> None:
+    """Bans one node in the table of the resource alone."""
+    entry.score = MINUS_INFINITY
+    resource.cluster.reporter.score(resource, entry.node, MINUS_INFINITY, MINUS_INFINITY, cause)

@@ -119,6 +119,7 @@ def effective_quorum_policy(resource: Resource) -> str:
 def set_next_role(resource: Resource, role: Role, cause: str) -> None:
     """The role wanted. `cause` says why, for the reporter's sake."""
     resource.next_role = role
+    resource.cluster.reporter.role(resource, role, cause)
 
 
 # The tasks of a primitive ------------------------------------------------------------------------------------------

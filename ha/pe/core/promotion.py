@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ha.pe.core.actions import order_tasks
 from ha.pe.core.colocation import has_influence, this_with_colocations, with_this_colocations
-from ha.pe.core.colocation_scores import intersect_nodes, place_value, same_value
+from ha.pe.core.colocation_scores import intersect_nodes, place_value, report_change, same_value
 from ha.pe.core.failcounts import base_name
 from ha.pe.core.instance_search import find_compatible_instance
 from ha.pe.core.instances import compare_instances
@@ -149,13 +149,22 @@ def _set_priority(clone: Clone, instance: Resource) -> None:
     if next_role in (Role.STARTED, Role.UNKNOWN):
         score, is_default = promotion_score(instance, place.node)
         instance.priority = -1 if is_default else score
+        _tell(instance, instance.priority, "no promotion score" if is_default else "promotion score")
     elif next_role in (Role.UNPROMOTED, Role.STOPPED):
         instance.priority = MINUS_INFINITY
+        _tell(instance, MINUS_INFINITY, f"role {next_role.text}")
     _apply_promoted_locations(instance, instance.locations, place)
     _apply_promoted_locations(instance, clone.locations, place)
     for colocation in this_with_colocations(instance):
         instance.colocate_as_dependent(colocation.primary, colocation)
-    instance.promotion_priority = INFINITY if next_role is Role.PROMOTED else instance.priority
+    instance.promotion_priority = instance.priority
+    if next_role is Role.PROMOTED:
+        instance.promotion_priority = INFINITY
+        _tell(instance, INFINITY, "role Promoted")
+
+
+def _tell(instance: Resource, score: int, cause: str) -> None:
+    instance.cluster.reporter.promotion_term(instance, score, score, cause, True)
 
 
 def _apply_promoted_locations(instance: Resource, locations: list[Location], place: Place) -> None:
@@ -165,6 +174,7 @@ def _apply_promoted_locations(instance: Resource, locations: list[Location], pla
         for candidate in reversed(location.candidates):
             if candidate.node is place.node:
                 instance.priority = scores.add(instance.priority, candidate.score)
+                instance.cluster.reporter.promotion_term(instance, candidate.score, instance.priority, location.id)
                 break
 
 
@@ -178,6 +188,9 @@ def _sort_by_promotion(clone: Clone) -> None:
             entry = _entry_of(clone, instance)
             if entry is not None:
                 entry.score = scores.add(instance.promotion_priority, entry.score)
+                clone.cluster.reporter.score(
+                    clone, entry.node, instance.promotion_priority, entry.score, "promotion score"
+                )
     for colocation in with_this_colocations(clone):
         _apply_to_clone(clone, colocation)
     require_promotion_tickets(clone)
@@ -185,12 +198,15 @@ def _sort_by_promotion(clone: Clone) -> None:
         place = instance.location(assigned=True)
         if not instance.managed and instance.next_role is Role.PROMOTED:
             instance.promotion_priority = INFINITY
+            _tell(instance, INFINITY, "not managed")
         elif place is None:
             instance.promotion_priority = MINUS_INFINITY
+            _tell(instance, MINUS_INFINITY, "no place")
         elif instance.promotion_priority >= 0:
             entry = clone.allowed.get(place.node.id)
             assert entry is not None
             instance.promotion_priority = entry.score
+            _tell(instance, entry.score, f"score of {clone.id}")
     clone.children.sort(key=cmp_to_key(_compare))
     clone.updating_nodes = False
 
@@ -211,6 +227,7 @@ def _apply_to_clone(clone: Clone, colocation: Colocation) -> None:
         Select.ACTIVE | Select.NONNEGATIVE,
     )
     assert result is not None
+    report_change(clone, result, colocation.id)
     clone.allowed = result
 
 
@@ -294,6 +311,9 @@ def update_dependent_with_promotable(clone: Clone, dependent: Resource, colocati
             for entry in dependent.allowed.values():
                 if same_value(value, place_value(entry, colocation.node_attribute, dependent)):
                     entry.score = scores.add(entry.score, colocation.score)
+                    clone.cluster.reporter.score(
+                        dependent, entry.node, colocation.score, entry.score, colocation.id
+                    )
         places.insert(0, place)
     if colocation.score >= INFINITY and not (
         colocation.dependent_role is Role.PROMOTED and colocation.primary_role is Role.PROMOTED
@@ -306,9 +326,11 @@ def update_promotable_dependent(clone: Clone, dependent: Resource, colocation: C
     instance = find_compatible_instance(dependent, clone, colocation.primary_role, False, colocation.node_attribute)
     if instance is not None:
         dependent.priority = scores.add(dependent.priority, colocation.score)
+        clone.cluster.reporter.promotion_term(dependent, colocation.score, dependent.priority, colocation.id)
         return colocation.score
     if colocation.score >= INFINITY:
         dependent.priority = MINUS_INFINITY
+        clone.cluster.reporter.promotion_term(dependent, MINUS_INFINITY, MINUS_INFINITY, colocation.id)
         return MINUS_INFINITY
     return 0
 

@@ -15,7 +15,7 @@ from ha.pe.core.fencing import can_fence, fence_action
 from ha.pe.core.fencing_order import fence_guest, order_resources_after
 from ha.pe.core.health import apply_node_health
 from ha.pe.core.location import apply_locations
-from ha.pe.core.nodescores import add_node_score
+from ha.pe.core.nodescores import add_node_score, ban_node
 from ha.pe.core.probes import schedule_probes
 from ha.pe.core.remote import order_remote_actions
 from ha.pe.core.shutdown import shutdown_action
@@ -97,7 +97,7 @@ def _apply_exclusive_discovery(resource: Resource, node: Node) -> None:
         _apply_exclusive_discovery(child, node)
     entry = resource.allowed.get(node.id)
     if entry is not None and entry.discovery is not Discovery.EXCLUSIVE:
-        entry.score = MINUS_INFINITY
+        ban_node(resource, entry, "resource-discovery=exclusive")
 
 
 # Stage 8: actions of resources -------------------------------------------------------------------------------------

@@ -9,27 +9,45 @@ if TYPE_CHECKING:
     from ha.pe.model.action import Action
     from ha.pe.model.node import Node
     from ha.pe.model.resource import Resource
+    from ha.pe.model.roles import Role
 
 
 class Reporter(Protocol):
     """Hears the engine's decisions as they are made, in a defined order.
 
-    * `score`: the score of a node for a resource changed. `cause` names the constraint, option or rule of behaviour.
+    * `score`: a term entered a resource's score of a node, which is `total` now. `cause` names the constraint, option
+      or rule of behaviour. The terms of a node, in the order reported, fold to its score by `scores.add`: minus
+      infinity beats infinity, and both absorb. A `fresh` term puts aside those before it: the table of the resource
+      was made anew, or what spoke before does not count any more.
+    * `tentative`, `settled`: the table of the resource (without its children's) may yet be put back as it is now; it
+      was kept as it has become, or put back. Pairs may nest.
+    * `promotion_term`: the same for the promotion score of an instance.
     * `table`: the scores at a named stage (`pcmk__primitive_assign` ... as crm_simulate -s prints them).
     * `promotion`: the promotion score of an instance; `node` is None for one without a place.
     * `assigned`: the place of a resource was decided, None for none.
+    * `role`: the role that a resource is to have next was decided.
     * `action`: an action became required, or unrunnable.
     * `capacity`, `utilization`: node capacities and what a resource takes (crm_simulate -U).
     * `notice`: a sentence for the operator.
     """
 
-    def score(self, resource: Resource, node: Node, term: int, total: int, cause: str) -> None: ...
+    def score(
+        self, resource: Resource, node: Node, term: int, total: int, cause: str, fresh: bool = False
+    ) -> None: ...
+
+    def tentative(self, resource: Resource) -> None: ...
+
+    def settled(self, resource: Resource, kept: bool) -> None: ...
+
+    def promotion_term(self, resource: Resource, term: int, total: int, cause: str, fresh: bool = False) -> None: ...
 
     def table(self, stage: str, resource: Resource) -> None: ...
 
     def promotion(self, resource: Resource, node: Node | None, score: int) -> None: ...
 
     def assigned(self, resource: Resource, node: Node | None) -> None: ...
+
+    def role(self, resource: Resource, role: Role, cause: str) -> None: ...
 
     def action(self, action: Action, what: str, cause: str) -> None: ...
 
@@ -43,7 +61,16 @@ class Reporter(Protocol):
 class Silence:
     """The reporter of those who do not ask why."""
 
-    def score(self, resource: Resource, node: Node, term: int, total: int, cause: str) -> None:
+    def score(self, resource: Resource, node: Node, term: int, total: int, cause: str, fresh: bool = False) -> None:
+        pass
+
+    def tentative(self, resource: Resource) -> None:
+        pass
+
+    def settled(self, resource: Resource, kept: bool) -> None:
+        pass
+
+    def promotion_term(self, resource: Resource, term: int, total: int, cause: str, fresh: bool = False) -> None:
         pass
 
     def table(self, stage: str, resource: Resource) -> None:
@@ -53,6 +80,9 @@ class Silence:
         pass
 
     def assigned(self, resource: Resource, node: Node | None) -> None:
+        pass
+
+    def role(self, resource: Resource, role: Role, cause: str) -> None:
         pass
 
     def action(self, action: Action, what: str, cause: str) -> None:

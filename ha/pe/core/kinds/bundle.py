@@ -33,6 +33,7 @@ from ha.pe.core.kinds.bundle_definition import (
 )
 from ha.pe.core.kinds.clone import Clone
 from ha.pe.core.location import apply_to_table
+from ha.pe.core.nodescores import NODE_STATE, ban_node
 from ha.pe.core.operation_config import parameters
 from ha.pe.core.operations import resource_mark
 from ha.pe.core.promotion import RESTART_ORDER
@@ -201,8 +202,10 @@ class Bundle(Resource):
             _disallow(resource, node)
         replica.node = node
         child.allowed = {node.id: Candidate(node, _CHILD_SCORE, Discovery.EXCLUSIVE)}
+        cluster.reporter.score(child, node, _CHILD_SCORE, _CHILD_SCORE, f"replica of {self.id}", True)
         assert child.parent is not None
         child.parent.allowed[node.id] = Candidate(node, MINUS_INFINITY, Discovery.EXCLUSIVE)
+        cluster.reporter.score(child.parent, node, MINUS_INFINITY, MINUS_INFINITY, NODE_STATE, True)
         element = connection_definition(
             name,
             container=replica.container.id,
@@ -217,7 +220,7 @@ class Bundle(Resource):
             return False
         for entry in connection.allowed.values():
             if entry.node.is_remote_kind:
-                entry.score = MINUS_INFINITY
+                ban_node(connection, entry, "cannot run on a remote node")
         node.remote = connection
         connection.launcher = replica.container
         connection.remote_nesting_allowed = True
@@ -241,6 +244,9 @@ class Bundle(Resource):
             for entry in self.child.allowed.values():
                 inside = any(replica.node is entry.node for replica in self.replicas)
                 entry.score = 0 if inside else MINUS_INFINITY
+                self.cluster.reporter.score(
+                    self.child, entry.node, entry.score, entry.score, f"replica of {self.id}", True
+                )
             self.child.assign(prefer, stop_if_fail)
         self.assigning = self.unassigned = False
         return None
@@ -471,7 +477,7 @@ class Bundle(Resource):
 def _disallow(resource: Resource, node: Node) -> None:
     entry = resource.allowed.get(node.name)
     if entry is not None:
-        entry.score = MINUS_INFINITY
+        ban_node(resource, entry, NODE_STATE)
         entry.discovery = Discovery.NEVER
     for child in resource.children:
         _disallow(child, node)
@@ -502,9 +508,10 @@ def _assign_replica(replica: Replica, prefer: Node | None, stop_if_fail: bool) -
     if child is not None:
         for entry in child.allowed.values():
             if entry.node is not replica.node:
-                entry.score = MINUS_INFINITY
+                ban_node(child, entry, "belongs into its container")
             elif threshold_reached(child, entry.node) is None:
                 entry.score = INFINITY
+                child.cluster.reporter.score(child, entry.node, INFINITY, INFINITY, "belongs into its container", True)
         assert child.parent is not None
         child.parent.assigning = True
         child.assign(replica.node, stop_if_fail)

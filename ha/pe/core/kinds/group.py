@@ -104,6 +104,7 @@ class Group(Resource):
                 delta = scores.add(delta, apply_directly(member, primary, colocation))
         if delta:
             self.priority = scores.add(delta, self.priority)
+            self.cluster.reporter.promotion_term(self, delta, self.priority, colocation.id)
         return delta
 
     def colocate_as_primary(self, dependent: Resource, colocation: Colocation) -> int:

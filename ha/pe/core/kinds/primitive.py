@@ -25,7 +25,7 @@ from ha.pe.core.colocation_scores import (
 from ha.pe.core.digests import meta_name
 from ha.pe.core.fencing import order_restart_with_unfencing
 from ha.pe.core.location import apply_to_table
-from ha.pe.core.nodescores import ban_everywhere
+from ha.pe.core.nodescores import ban_everywhere, ban_node
 from ha.pe.core.operations import set_next_role
 from ha.pe.core.probes import probe_on_node
 from ha.pe.core.relations import update_ordered_actions
@@ -133,11 +133,15 @@ class Primitive(Resource):
         backup: CandidateTable | None = None
         if colocation.dependent_role >= Role.PROMOTED or MINUS_INFINITY < colocation.score < 0:
             backup = copy_table(self.allowed)
+            self.cluster.reporter.tentative(self)
         if primary.unassigned:
             primary.assign(None, True)
         self.colocate_as_dependent(primary, colocation)
-        if backup is not None and not any_available(self.allowed):
-            self.allowed = backup
+        if backup is not None:
+            kept = any_available(self.allowed)
+            self.cluster.reporter.settled(self, kept)
+            if not kept:
+                self.allowed = backup
 
     def _connection_assigned(self) -> None:
         node = self.cluster.node(self.id)
@@ -236,7 +240,7 @@ class Primitive(Resource):
         if remote is not None:
             for entry in self.allowed.values():
                 if entry.node.remote is not remote:
-                    entry.score = MINUS_INFINITY
+                    ban_node(self, entry, f"with {remote.id}, which contains it")
             return
         order_tasks(launcher, "start", self, "start", FIRST_IMPLIES_THEN | UNRUNNABLE_FIRST_BLOCKS)
         order_tasks(self, "stop", launcher, "stop", THEN_IMPLIES_FIRST)
@@ -286,7 +290,7 @@ def contained_connection(resource: Resource) -> Resource | None:
 def _avoid_remote_nodes(resource: Resource) -> None:
     for entry in resource.allowed.values():
         if entry.node.remote is not None:
-            entry.score = MINUS_INFINITY
+            ban_node(resource, entry, "cannot run on a remote node")
 
 
 def _force_anonymous(resource: Resource) -> None:
