@@ -59,13 +59,17 @@ class Planted:
 
 @dataclass(frozen=True)
 class Plant:
-    """`promise` is what the swarm shall see broken, within `seeds` seeds; `ground` needs no layer above ccm."""
+    """`promise` is what the swarm shall see broken, within `seeds` seeds; `ground` needs no layer above ccm.
+
+    `likely` is a seed that has shown it before and is tried first: it saves minutes, and proves nothing by itself.
+    """
 
     name: str
     bug: type[Planted]
     promise: str
     ground: bool = False
-    seeds: int = 40
+    seeds: int = 60
+    likely: int = 1
 
     def wrap(self, node: str, worker: str, machine: Machine) -> Machine:
         wanted = worker == self.bug.worker and (self.bug.nodes is None or node in self.bug.nodes)
@@ -254,15 +258,15 @@ class DeafLrmd(Planted):
 
 
 PLANTS: tuple[Plant, ...] = (
-    Plant("view ids used twice", ForgetfulCcm, "P2", ground=True),
-    Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True),
+    Plant("view ids used twice", ForgetfulCcm, "P2", ground=True, likely=12),
+    Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True, likely=16),
     Plant("messages delivered twice", StutteringHeartbeat, "order", ground=True),
-    Plant("a stale DC", StaleDc, "P2"),
+    Plant("a stale DC", StaleDc, "P2", likely=2),
     Plant("two DCs in a view", UsurperCrmd, "P2"),
-    Plant("a lost acknowledgement", LosingCib, "P3"),
+    Plant("a lost acknowledgement", LosingCib, "P3", likely=4),
     Plant("equal versions with different bytes", SloppyCib, "P3"),
-    Plant("a start before the fence is confirmed", HastyStonith, "P1"),
-    Plant("a loss taken for a goodbye", TrustingCrmd, "P1"),
+    Plant("a start before the fence is confirmed", HastyStonith, "P1", likely=5),
+    Plant("a loss taken for a goodbye", TrustingCrmd, "P1", likely=36),
     Plant("an LRM that begins anew", TidyLrmd, "P4"),
-    Plant("a failure that nobody hears of", DeafLrmd, "liveness"),
+    Plant("a failure that nobody hears of", DeafLrmd, "liveness", likely=16),
 )

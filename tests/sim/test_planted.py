@@ -22,7 +22,7 @@ def run(seed: int, *, ground: bool, wrap: Wrap | None) -> Result:
 def test_the_swarm_finds(plant: Plant) -> None:
     """A seed shows the broken promise, and without the bug it is well."""
     found: list[str] = []
-    for seed in range(1, plant.seeds + 1):
+    for seed in (plant.likely, *range(1, plant.seeds + 1)):
         result = run(seed, ground=plant.ground, wrap=plant.wrap)
         found.append(result.promise)
         if result.promise == plant.promise and run(seed, ground=plant.ground, wrap=None).ok:

@@ -13,6 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SEEDS = int(os.environ.get("HA_SIM_SEEDS", "200"))
 
+FOUND = (
+    319,  # a rejoin while a slow stop runs made the DC believe that the resource was gone: two copies (P1)
+)
+
 
 def sim(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -23,6 +27,12 @@ def sim(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_swarm_is_green() -> None:
     done = sim("swarm", "--seeds", f"1..{SEEDS}", "--jobs", "2")
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_seeds_that_found_bugs(seed: int) -> None:
+    done = sim("replay", str(seed))
+    assert done.returncode == 0, done.stdout[-20_000:]
 
 
 def test_replay_of_a_good_seed() -> None:
