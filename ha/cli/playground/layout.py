@@ -18,6 +18,8 @@ from ha.root import MAX_ROOT_LENGTH, Root, RootError
 MAX_NODES = 16
 """More would work; a laptop would not."""
 
+DISCARD_PORT = 9
+
 MAX_DESCRIPTION_BYTES = 64 * 1024
 
 Profile = Literal["default", "fast"]
@@ -132,7 +134,8 @@ def _write_node(layout: Layout, node: str, key: str) -> None:
         "# A node of a playground: its packets go through the playground's switch.",
         f"profile {layout.profile}",
         f"bindaddr 127.0.0.1:{layout.ports[node]}",
-        *(f"ucast lo 127.0.0.1:{port}" for port in layout.uplinks[node].values()),
+        # A node alone needs a medium too: the discard port has no listener.
+        *(f"ucast lo 127.0.0.1:{port}" for port in layout.uplinks[node].values() or [DISCARD_PORT]),
         f"node {' '.join(layout.nodes)}",
     ]
     root.ha_cf.write_text("\n".join(lines) + "\n")
