@@ -76,6 +76,8 @@ def schedule_cleanup(resource: Resource, node: Node, optional: bool) -> None:
 
 
 def _agent_changed(resource: Resource, node: Node, entry: Element, active: bool) -> bool:
+    if resource.agent == (entry.get("type"), entry.get("class"), entry.get("provider")):
+        return False
     changed = False
     for name in ("type", "class", "provider"):
         if resource.xml.get(name) != entry.get(name):

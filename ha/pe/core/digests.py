@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from lxml.etree import _Element as Element
 
@@ -23,7 +24,7 @@ from ha.pe.core.operation_config import (
 from ha.pe.model.cluster import FEATURE_SET
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
-from ha.pe.model.values import compare_versions, integer
+from ha.pe.model.values import MEMO_SIZE, compare_versions, integer
 
 _PRIVATE_BY_DEFAULT = ("passwd", "password", "user")
 _FENCE_PARAMETERS = frozenset((
@@ -53,11 +54,13 @@ class Digests:
     secure: str | None = None
 
 
+@lru_cache(maxsize=MEMO_SIZE)
 def meta_name(name: str) -> str:
     """The name under which an agent is told a meta-attribute."""
     return _META + name.replace("-", "_")
 
 
+@lru_cache(maxsize=MEMO_SIZE)
 def xml_attribute(value: str) -> str:
     """`value` escaped for an XML attribute."""
     if value.isalnum():

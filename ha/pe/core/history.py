@@ -142,9 +142,9 @@ def _adopt_removed_launched(cluster: Cluster, entries: Element) -> None:
 
 def _note_recurring(resource: Resource, node: Node, operations: list[Element]) -> None:
     """Notes the recurring operations that run now, as optional actions."""
-    start, stop = active_span(operations)
     if not node.online:
         return
+    start, stop = active_span(operations)
     for index, operation in enumerate(operations):
         if (start < stop and index <= stop) or index < start:
             continue

@@ -64,6 +64,8 @@ def _number(operation: Element, name: str) -> int:
 def sorted_operations(entry: Element) -> list[Element]:
     """The operations of one resource's history, oldest first."""
     operations = list(entry.iterchildren("lrm_rsc_op"))
+    if len(operations) < 2:
+        return operations
     operations.reverse()
     operations.sort(key=cmp_to_key(compare_operations))
     return operations

@@ -50,6 +50,7 @@ from ha.pe.model.values import integer, ms_to_s
 _STATE_TASKS = frozenset((
     "monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from", "asyncmon",
 ))  # fmt: skip
+_EXECUTIONS = {int(execution): execution for execution in Execution}
 
 
 class Findings:
@@ -72,7 +73,7 @@ def read_operation(resource: Resource, node: Node, operation: Element, findings:
     _reinterpret(entry, findings, expired)
     if expired and _drop_expired(entry, original_exit):
         return
-    if not resource.is_bundled and masks_probe_failure(operation):
+    if entry.masks_failure:
         _mask_probe_failure(entry, findings)
         return
     parent = resource if resource.unique else resource.top
@@ -102,11 +103,8 @@ def _entry(resource: Resource, node: Node, operation: Element) -> Entry | None:
     exit_code = integer(operation.get("rc-code"))
     if status is None or exit_code is None or not 0 <= exit_code <= MAX_EXIT_CODE:
         return None
-    try:
-        execution = Execution(status)
-    except ValueError:
-        return None
-    if execution is Execution.CANCELLED:
+    execution = _EXECUTIONS.get(status)
+    if execution is None or execution is Execution.CANCELLED:
         return None
     return Entry(
         resource=resource,
@@ -119,6 +117,7 @@ def _entry(resource: Resource, node: Node, operation: Element) -> Entry | None:
         expected_exit_code=expected_exit_code(operation),
         exit_code=exit_code,
         execution=execution,
+        masks_failure=masks_probe_failure(operation) and not resource.is_bundled,
     )
 
 
@@ -202,7 +201,7 @@ def _parameters_changed(entry: Entry) -> bool:
 
 def _drop_expired(entry: Entry, original_exit: int) -> bool:
     resource = entry.resource
-    if not resource.is_bundled and masks_probe_failure(entry.element) and original_exit != entry.expected_exit_code:
+    if entry.masks_failure and original_exit != entry.expected_exit_code:
         if resource.orig_role <= Role.STOPPED:
             resource.orig_role = Role.UNKNOWN
         return True
@@ -222,17 +221,16 @@ def _drop_expired(entry: Entry, original_exit: int) -> bool:
 # What a result means -----------------------------------------------------------------------------------------------
 
 
+_NOT_DEGRADED = {DEGRADED: OK, DEGRADED_PROMOTED: RUNNING_PROMOTED}
+
+
 def _reinterpret(entry: Entry, findings: Findings, expired: bool) -> None:
-    resource, node = entry.resource, entry.node
+    node = entry.node
     original = entry.exit_code
-    entry.exit_code = {DEGRADED: OK, DEGRADED_PROMOTED: RUNNING_PROMOTED}.get(original, original)
+    entry.exit_code = _NOT_DEGRADED.get(original, original)
     if entry.exit_code != original and not expired and (not node.shutdown or node.online):
         record_failure(entry)
-    if (
-        not resource.is_bundled
-        and masks_probe_failure(entry.element)
-        and (entry.execution is not Execution.DONE or entry.exit_code != NOT_RUNNING)
-    ):
+    if entry.masks_failure and (entry.execution is not Execution.DONE or entry.exit_code != NOT_RUNNING):
         entry.execution = Execution.DONE
         entry.exit_code = NOT_RUNNING
     if entry.execution in (Execution.NO_FENCE_DEVICE, Execution.NO_SECRETS):
@@ -298,7 +296,7 @@ def _update_role(entry: Entry, exit_code: int, findings: Findings) -> None:
     """The role after an operation that went as `exit_code` says; a success may forgive past failures."""
     resource = entry.resource
     forgives = False
-    if exit_code == NOT_INSTALLED or (not resource.is_bundled and masks_probe_failure(entry.element)):
+    if exit_code == NOT_INSTALLED or entry.masks_failure:
         resource.orig_role = Role.STOPPED
     elif exit_code == NOT_RUNNING:
         forgives = True

@@ -7,7 +7,10 @@ An ordering between two actions carries flags, and the outcome follows from them
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from ha.pe.model.values import MEMO_SIZE
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -190,6 +193,7 @@ _UNDERSCORED = ("migrate_from", "migrate_to")
 _NOTIFY_PREFIXES = ("pre_notify", "post_notify", "confirmed-pre_notify", "confirmed-post_notify")
 
 
+@lru_cache(maxsize=MEMO_SIZE)
 def split_key(key: str) -> tuple[str, str, int] | None:
     """(resource id, task, interval in ms) of an operation key, or None."""
     head, _, interval = key.rpartition("_")

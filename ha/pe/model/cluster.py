@@ -177,6 +177,9 @@ class Cluster:
         """The first resource, or instance, that has this id or this name in the history."""
         if id is None:
             return None
+        alone = self._by_id.get(id)
+        if alone is not None and len(alone) == 1 and not self._by_history.get(id):
+            return alone[0]
         candidates = self._candidates(id)
         if len(candidates) < 2:
             return candidates[0] if candidates else None

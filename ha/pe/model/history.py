@@ -64,3 +64,5 @@ class Entry:
     expected_exit_code: int
     exit_code: int
     execution: Execution
+    masks_failure: bool
+    """Whether it is a probe that found that the agent cannot work there, which is as good as "not running"."""

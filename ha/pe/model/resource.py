@@ -71,7 +71,7 @@ class Resource(ABC):
     """Primitive 1, group 2, clone 3, bundle 4."""
 
     __slots__ = (
-        *_FLAGS, "actions", "actions_by_key", "actions_by_task", "active", "allowed", "assigned",
+        *_FLAGS, "actions", "actions_by_key", "actions_by_task", "active", "agent", "allowed", "assigned",
         "ban_after_failures", "children", "cluster", "dangling_sources", "failure_expiration_ms", "history_id", "id",
         "launched", "launcher", "locations", "lock_node", "lock_time", "meta", "multiply_active", "next_role",
         "operation_metas", "operations", "orig_role", "orig_xml", "parameter_cache", "parent", "pending_action",
@@ -116,6 +116,7 @@ class Resource(ABC):
         self.id = id
         self.xml = xml
         self.orig_xml = orig_xml
+        self.agent = (xml.get("type"), xml.get("class"), xml.get("provider"))
         self.parent = parent
         self.children: list[Resource] = []
         self.operations: list[Element] = []

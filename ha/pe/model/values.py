@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ha.pe.model.dates import duration_s
 
@@ -13,6 +14,8 @@ _INTEGER = re.compile(r"\s*([+-]?\d+)")
 _VERSION = re.compile(r"\s*(\d+(?:\.\d+)*)")
 _RANGE = re.compile(r"^([+-]?\d+)?(?:(-)(\d+)?)?$")
 
+MEMO_SIZE = 8192
+"""How many texts a function remembers the meaning of: a CIB says the same few over and over."""
 UINT_MAX = 2**32 - 1
 INT_MAX = 2**31 - 1
 
@@ -33,6 +36,7 @@ def is_true(text: str | None) -> bool:
     return text is not None and text.lower() in _TRUE
 
 
+@lru_cache(maxsize=MEMO_SIZE)
 def integer(text: str | None) -> int | None:
     """The integer `text` begins with (what follows it is ignored), or None."""
     if text is None:
