@@ -115,6 +115,14 @@ class EditedCib:
         entries[names[-1]] = entry
         return entry
 
+    def forget_history(self, node: str, history: Element) -> None:
+        """Takes away what is known of a resource on a node."""
+        state = self.node_state(node)
+        self._histories.pop(str(state.get("id")), None)
+        container = history.getparent()
+        assert container is not None
+        container.remove(history)
+
     def record(self, history: Element, result: Result) -> None:
         """Writes the result of an operation into a history."""
         call_id = 1 + max((int(op.get("call-id") or 0) for op in history.iterchildren("lrm_rsc_op")), default=0)

@@ -7,6 +7,7 @@ The format is Pacemaker's: a synapse per action, with the actions that must be d
 from __future__ import annotations
 
 from ha.pe.core.actions import pseudo_action
+from ha.pe.core.completion import Synapse, completable
 from ha.pe.core.digests import meta_name, xml_attribute
 from ha.pe.core.graph_inputs import belongs_in_graph, input_belongs
 from ha.pe.core.operation_config import parameters
@@ -34,8 +35,7 @@ class GraphWriter:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.parts: list[str] = []
-        self.synapses = 0
+        self.synapses: list[Synapse] = []
 
     # The graph -------------------------------------------------------------------------------------------------
 
@@ -49,9 +49,14 @@ class GraphWriter:
             pseudo_action(cluster, "maintenance_nodes").set(ALWAYS_IN_GRAPH)
         for action in reversed(cluster.actions):
             self.add(action)
-        if not self.parts:
+        synapses = completable(self.synapses)
+        if not synapses:
             return f"{head}/>\n".encode()
-        return "".join([head, ">\n", *self.parts, "</transition_graph>\n"]).encode()
+        parts = [head, ">\n"]
+        for number, synapse in enumerate(synapses):
+            _write_synapse(number, synapse, parts)
+        parts.append("</transition_graph>\n")
+        return "".join(parts).encode()
 
     def _head(self) -> str:
         cluster = self.cluster
@@ -79,23 +84,11 @@ class GraphWriter:
             return
         action.set(ADDED_TO_GRAPH)
         priority = max(action.priority, 0 if action.resource is None else action.resource.priority)
-        mark = f' priority="{priority}"' if priority > 0 else ""
-        parts = self.parts
-        parts.append(f'  <synapse id="{self.synapses}"{mark}>\n    <action_set>\n      ')
-        self.synapses += 1
-        parts.append(self._full_action(action))
-        parts.append("\n    </action_set>\n")
+        text = self._full_action(action)
         inputs = [relation for relation in action.before if input_belongs(action, relation)]
-        if inputs:
-            parts.append("    <inputs>\n")
-            for relation in inputs:
-                relation.graphed = True
-                tag, attributes = _identity(relation.action)
-                parts.append(f"      <trigger>\n        <{tag}{_attributes(attributes)}/>\n      </trigger>\n")
-            parts.append("    </inputs>\n")
-        else:
-            parts.append("    <inputs/>\n")
-        parts.append("  </synapse>\n")
+        for relation in inputs:
+            relation.graphed = True
+        self.synapses.append(Synapse(action, priority, text, inputs))
 
     # One action ------------------------------------------------------------------------------------------------
 
@@ -178,6 +171,22 @@ class GraphWriter:
             f"<node{_attributes({'id': n.id, 'node_in_maintenance': '1' if n.maintenance else '0'})}/>" for n in changed
         )
         return f"<maintenance>{inner}</maintenance>"
+
+
+def _write_synapse(number: int, synapse: Synapse, parts: list[str]) -> None:
+    mark = f' priority="{synapse.priority}"' if synapse.priority > 0 else ""
+    parts.append(f'  <synapse id="{number}"{mark}>\n    <action_set>\n      ')
+    parts.append(synapse.text)
+    parts.append("\n    </action_set>\n")
+    if synapse.inputs:
+        parts.append("    <inputs>\n")
+        for relation in synapse.inputs:
+            tag, attributes = _identity(relation.action)
+            parts.append(f"      <trigger>\n        <{tag}{_attributes(attributes)}/>\n      </trigger>\n")
+        parts.append("    </inputs>\n")
+    else:
+        parts.append("    <inputs/>\n")
+    parts.append("  </synapse>\n")
 
 
 def _maintenance_changed(node: Node) -> bool:
