@@ -11,7 +11,7 @@ from functools import cmp_to_key
 
 from ha.cli.exit_codes import words
 from ha.pe.core.health import health_grade
-from ha.pe.core.history_results import masks_probe_failure
+from ha.pe.core.history_facts import masks_probe_failure
 from ha.pe.core.kinds.bundle import Bundle, Replica
 from ha.pe.core.kinds.clone import Clone
 from ha.pe.core.resources import is_disabled

@@ -14,5 +14,5 @@ BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
 
 def main(root: Root) -> int:
     """Run until rmd ends it. Returns the exit status."""
-    adapters: list[Adapter] = [CibReader(root), DecisionAdapter(root.state("pengine") / "inputs")]
+    adapters: list[Adapter] = [CibReader(root), DecisionAdapter(root.state("pengine") / "inputs", root)]
     return run_worker("pengine", build(), root=root, adapters=adapters, beat=BEAT)

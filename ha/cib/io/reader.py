@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ha.cib.io.layout import (
@@ -40,7 +41,9 @@ class CibReader:
 
     requests: tuple[type, ...] = (ReadCib,)
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, on_parts: Callable[[list[etree._Element]], None] | None = None) -> None:
+        """`on_parts` hears which parts of the kept tree (see `ha.cib.model.document`) each diff has touched."""
+        self._on_parts = on_parts
         self._name = root.shared_memory("cib")
         self._control: mmap.mmap | None = None
         self._words: memoryview | None = None
@@ -144,6 +147,20 @@ class CibReader:
             self._tree = self._parse()
         return self._tree[1].root if self._tree is not None else None
 
+    def tree_of(self, generation: int, xml: bytes) -> etree._Element:
+        """A published generation, whose text is `xml`, on the terms of `tree`.
+
+        It comes from the kept tree by diffs where that can be done, else it is parsed.
+        Raises ha.cib.model.refusal.Refusal for what is no CIB.
+        """
+        from ha.cib.model.document import Document
+
+        if self._tree is not None and self._tree[0] != generation and not self._follow(generation):
+            self._tree = None
+        if self._tree is None:
+            self._tree = (generation, Document.from_bytes(xml))
+        return self._tree[1].root
+
     def _follow(self, newest: int) -> bool:
         """Bring the kept tree up to `newest` by diffs; False when that cannot be done."""
         from ha.cib.model.diff import apply_diff
@@ -161,10 +178,13 @@ class CibReader:
             if step is None:
                 return False
             diff, digest = step
+            transaction = Transaction(document)
             try:
-                apply_diff(Transaction(document), parse(diff))
+                apply_diff(transaction, parse(diff))
             except Refusal:
                 return False
+            if self._on_parts is not None:
+                self._on_parts(transaction.parts())
         self._tree = (newest, document)
         return document.snapshot().digest == digest
 

@@ -13,6 +13,7 @@ from ha.pe.core.graph import write_graph
 from ha.pe.core.stages import decide, read_cluster
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError, Document
+from ha.pe.model.history import ResourceHistory
 from ha.pe.model.reporter import Reporter, Silence
 
 if TYPE_CHECKING:
@@ -45,14 +46,24 @@ def build() -> Machine:
     return build_worker()
 
 
-def read(cib: bytes | Element, now_s: int, reporter: Reporter | None = None, *, sanitized: bool = False) -> Cluster:
+def read(
+    cib: bytes | Element,
+    now_s: int,
+    reporter: Reporter | None = None,
+    *,
+    sanitized: bool = False,
+    histories: dict[Element, list[ResourceHistory]] | None = None,
+) -> Cluster:
     """Reads a whole cib element (with status), as text or tree; nothing is decided. Raises CibError.
 
     `now_s` is the wall clock in seconds since the epoch. With `sanitized` private parameters may have been blotted
-    out, so their digests are not compared.
+    out, so their digests are not compared. `histories` is what is known of node states from an earlier
+    reading of the same tree, and is added to.
     """
     cluster = Cluster(Document.read(cib), now_s, reporter or Silence())
     cluster.sanitized = sanitized
+    if histories is not None and cluster.document.root is cib:
+        cluster.histories = histories
     cluster.wants_tables = reporter is not None
     read_cluster(cluster)
     return cluster

@@ -9,12 +9,13 @@ from ha.pe.core.actions import new_ordering, order_tasks
 from ha.pe.core.digests import Digests, Match, compare_with_history, needs_host_address
 from ha.pe.core.failcounts import clear_fail_count, fail_count
 from ha.pe.core.fencing import trigger_unfencing
-from ha.pe.core.history_order import active_span, sorted_operations
+from ha.pe.core.history_facts import histories_of, span_of
 from ha.pe.core.operation_config import find_operation
 from ha.pe.core.operations import delete_action, make_action, stop_action
 from ha.pe.core.recurring import reschedule_recurring, schedule_cancel
 from ha.pe.model.action import FIRST_IMPLIES_THEN, ORDERED, THEN_CANCELS_FIRST, operation_key
 from ha.pe.model.cluster import Cluster, ParameterCheck
+from ha.pe.model.history import ResourceHistory
 from ha.pe.model.node import Node, available
 from ha.pe.model.resource import Resource
 from ha.pe.model.values import integer
@@ -23,39 +24,36 @@ from ha.pe.model.values import integer
 def handle_changes(cluster: Cluster) -> None:
     """Compares the history of every usable node with the configuration."""
     states: dict[str, Element] = {}
-    for state in cluster.document.root.iterfind("status/node_state"):
-        states.setdefault(state.get("uname") or "", state)
+    for element in cluster.document.root.iterfind("status/node_state"):
+        states.setdefault(element.get("uname") or "", element)
     for node in cluster.nodes:
         if not node.maintenance and not available(node):
             continue
-        history = states.get(node.name)
-        entries = None if history is None else history.find("lrm/lrm_resources")
-        if entries is None:
+        state = states.get(node.name)
+        if state is None:
             continue
-        for entry in entries.iterchildren("lrm_resource"):
-            if len(entry):
-                for resource in cluster.named(entry.get("id") or ""):
+        for history in histories_of(cluster, state):
+            if history.operations or len(history.element):
+                for resource in cluster.named(history.id or ""):
                     if resource.is_primitive:
-                        _check_history(resource, node, entry)
+                        _check_history(resource, node, history)
 
 
-def _check_history(resource: Resource, node: Node, entry: Element) -> None:
+def _check_history(resource: Resource, node: Node, history: ResourceHistory) -> None:
     if resource.removed:
         if not resource.top.is_anonymous_clone:
             schedule_cleanup(resource, node, False)
         return
     active = node in resource.active
-    if _agent_changed(resource, node, entry, active):
+    if _agent_changed(resource, node, history.element, active):
         schedule_cleanup(resource, node, False)
     if not active:
         return
-    operations = sorted_operations(entry)
-    start, stop = active_span(operations)
+    start, stop = span_of(history)
     if start < stop:
         return
-    for operation in operations[max(start, 0) :]:
-        task = operation.get("operation") or ""
-        interval = integer(operation.get("interval")) or 0
+    for recorded in history.operations[max(start, 0) :]:
+        operation, task, interval = recorded.element, recorded.task, recorded.interval_ms
         if interval > 0 and (resource.maintenance or node.maintenance):
             schedule_cancel(resource, operation.get("call-id"), task, interval, node, "maintenance mode")
         elif interval > 0 or task.lower() in ("monitor", "start", "promote", "migrate_from"):

@@ -9,7 +9,7 @@ from lxml.etree import _Element as Element
 from ha.pe.core.configuration import create_node, link_remote_node
 from ha.pe.core.failcounts import base_name
 from ha.pe.core.fencing import fence_node
-from ha.pe.core.history_order import active_span, sorted_operations
+from ha.pe.core.history_facts import histories_of, span_of
 from ha.pe.core.history_results import Findings, read_operation
 from ha.pe.core.instance_matching import find_anonymous_instance
 from ha.pe.core.nodescores import add_node_score, ban_everywhere
@@ -24,6 +24,7 @@ from ha.pe.core.resources import contains_remote_connection, target_role, unpack
 from ha.pe.core.running import add_running
 from ha.pe.model.action import OPTIONAL, OnFail, operation_key
 from ha.pe.model.cluster import Cluster
+from ha.pe.model.history import ResourceHistory
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
@@ -33,23 +34,20 @@ from ha.pe.model.values import integer, ms_to_s
 
 def read_node_history(cluster: Cluster, state: Element, node: Node) -> None:
     """Reads the operation history of one node."""
-    entries = state.find("lrm/lrm_resources")
-    if entries is None:
-        return
     orphaned_launch = False
-    for entry in entries.iterchildren("lrm_resource"):
-        resource = _read_resource_history(cluster, node, entry)
+    histories = histories_of(cluster, state)
+    for history in histories:
+        resource = _read_resource_history(cluster, node, history)
         orphaned_launch = orphaned_launch or (resource is not None and resource.removed_launched)
     if orphaned_launch:
-        _adopt_removed_launched(cluster, entries)
+        _adopt_removed_launched(cluster, histories)
 
 
 # One resource on one node ------------------------------------------------------------------------------------------
 
 
-def _read_resource_history(cluster: Cluster, node: Node, entry: Element) -> Resource | None:
-    id = entry.get("id")
-    operations = sorted_operations(entry)
+def _read_resource_history(cluster: Cluster, node: Node, history: ResourceHistory) -> Resource | None:
+    id, entry, operations = history.id, history.element, history.operations
     if id is None or (not operations and not cluster.shutdown_lock):
         return None
     resource = _find_resource(cluster, node, id)
@@ -66,7 +64,7 @@ def _read_resource_history(cluster: Cluster, node: Node, entry: Element) -> Reso
     findings = Findings()
     for operation in operations:
         read_operation(resource, node, operation, findings)
-    _note_recurring(resource, node, operations)
+    _note_recurring(resource, node, history)
     _conclude(resource, node, findings.on_fail)
     role = target_role(resource)
     if role is not None and (resource.next_role is Role.UNKNOWN or role < resource.next_role):
@@ -129,10 +127,10 @@ def _removed_resource(cluster: Cluster, entry: Element, id: str) -> Resource | N
     return resource
 
 
-def _adopt_removed_launched(cluster: Cluster, entries: Element) -> None:
-    for entry in entries.iterchildren("lrm_resource"):
-        launcher = cluster.find(entry.get("container"))
-        resource = cluster.find(entry.get("id"))
+def _adopt_removed_launched(cluster: Cluster, histories: list[ResourceHistory]) -> None:
+    for history in histories:
+        launcher = cluster.find(history.element.get("container"))
+        resource = cluster.find(history.id)
         if launcher is None or resource is None or resource.launcher is not None:
             continue
         if resource.removed_launched:
@@ -140,18 +138,18 @@ def _adopt_removed_launched(cluster: Cluster, entries: Element) -> None:
             launcher.launched.append(resource)
 
 
-def _note_recurring(resource: Resource, node: Node, operations: list[Element]) -> None:
+def _note_recurring(resource: Resource, node: Node, history: ResourceHistory) -> None:
     """Notes the recurring operations that run now, as optional actions."""
     if not node.online:
         return
-    start, stop = active_span(operations)
-    for index, operation in enumerate(operations):
+    for index, recorded in enumerate(history.operations):
+        interval = recorded.interval_ms
+        if interval <= 0 or recorded.element.get("op-status") == "-1":
+            continue
+        start, stop = span_of(history)
         if (start < stop and index <= stop) or index < start:
             continue
-        interval = integer(operation.get("interval")) or 0
-        if interval <= 0 or operation.get("op-status") == "-1":
-            continue
-        task = operation.get("operation") or ""
+        task = recorded.task
         make_action(resource, operation_key(resource.id, task, interval), task, node, True)
 
 

@@ -7,8 +7,9 @@ from lxml.etree import _Element as Element
 
 from ha.pe.core.actions import order_actions
 from ha.pe.core.digests import Match, compare_with_history, needs_host_address
-from ha.pe.core.failcounts import clear_fail_count, expected_exit_code, fail_count
+from ha.pe.core.failcounts import clear_fail_count, fail_count
 from ha.pe.core.fencing import can_fence, fence_action
+from ha.pe.core.history_facts import history_key
 from ha.pe.core.migration_history import (
     read_failed_migration_source,
     read_failed_migration_target,
@@ -31,7 +32,6 @@ from ha.pe.model.history import (
     FAILED_PROMOTED,
     INSUFFICIENT_PRIVILEGES,
     INVALID_PARAMETER,
-    MAX_EXIT_CODE,
     NOT_CONFIGURED,
     NOT_INSTALLED,
     NOT_RUNNING,
@@ -40,17 +40,13 @@ from ha.pe.model.history import (
     UNIMPLEMENTED,
     Entry,
     Execution,
+    Recorded,
 )
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import MINUS_INFINITY
 from ha.pe.model.values import integer, ms_to_s
-
-_STATE_TASKS = frozenset((
-    "monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from", "asyncmon",
-))  # fmt: skip
-_EXECUTIONS = {int(execution): execution for execution in Execution}
 
 
 class Findings:
@@ -63,11 +59,23 @@ class Findings:
         self.on_fail = OnFail.IGNORE
 
 
-def read_operation(resource: Resource, node: Node, operation: Element, findings: Findings) -> None:
+def read_operation(resource: Resource, node: Node, recorded: Recorded, findings: Findings) -> None:
     """Takes one entry into account: the resource's role, its failures, and what they call for."""
-    entry = _entry(resource, node, operation)
-    if entry is None:
+    if recorded.execution is None:
         return
+    entry = Entry(
+        resource,
+        node,
+        recorded.element,
+        recorded.id,
+        recorded.key,
+        recorded.task,
+        recorded.interval_ms,
+        recorded.expected_exit_code,
+        recorded.exit_code,
+        recorded.execution,
+        recorded.masks_failure and not resource.is_bundled,
+    )
     expired = _check_expiry(entry)
     original_exit = entry.exit_code
     _reinterpret(entry, findings, expired)
@@ -92,47 +100,6 @@ def read_operation(resource: Resource, node: Node, operation: Element, findings:
         if entry.execution is Execution.NOT_CONNECTED and connection is not None and connection.managed:
             connection.failed = connection.stop_if_failed = True
         _handle_failure(entry, parent, findings)
-
-
-def _entry(resource: Resource, node: Node, operation: Element) -> Entry | None:
-    id = operation.get("id")
-    task = operation.get("operation")
-    if id is None or task is None or task not in _STATE_TASKS:
-        return None
-    status = integer(operation.get("op-status"))
-    exit_code = integer(operation.get("rc-code"))
-    if status is None or exit_code is None or not 0 <= exit_code <= MAX_EXIT_CODE:
-        return None
-    execution = _EXECUTIONS.get(status)
-    if execution is None or execution is Execution.CANCELLED:
-        return None
-    return Entry(
-        resource=resource,
-        node=node,
-        element=operation,
-        id=id,
-        key=history_key(operation),
-        task=task,
-        interval_ms=integer(operation.get("interval")) or 0,
-        expected_exit_code=expected_exit_code(operation),
-        exit_code=exit_code,
-        execution=execution,
-        masks_failure=masks_probe_failure(operation) and not resource.is_bundled,
-    )
-
-
-def history_key(operation: Element) -> str:
-    """The operation key of an entry (older entries have it as their id)."""
-    return operation.get("operation_key") or operation.get("id") or ""
-
-
-def masks_probe_failure(operation: Element) -> bool:
-    """Whether a probe found that the agent cannot work on the node: as good as "not running", with a ban."""
-    exit_code = integer(operation.get("rc-code"))
-    status = integer(operation.get("op-status"))
-    if exit_code not in (NOT_INSTALLED, INVALID_PARAMETER) and status != Execution.NOT_INSTALLED:
-        return False
-    return is_probe(operation.get("operation"), integer(operation.get("interval")) or 0)
 
 
 # Expiry ------------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class PolicyEngine:
             newer, self.waiting, self.current = self.waiting, None, None
             return self._begin(newer)
         if isinstance(outcome, CibCopy):
-            return [self._execute("decide", Decide(outcome.xml, request.now_s))]
+            return [self._execute("decide", Decide(outcome.xml, request.now_s, outcome.generation))]
         self.current = None
         return self._answer(request, outcome)
 

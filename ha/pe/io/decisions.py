@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ha.pe.core import CibError, schedule
+from ha.pe.core import CibError
+from ha.pe.io.collector import paused_collector
+from ha.pe.io.kept_cib import KeptCib
 from ha.pe.model.requests import Decide, Decided
 
 if TYPE_CHECKING:
+    from ha.root import Root
     from ha.shell import Loop
 
 MAX_SAVED_INPUTS = 400
@@ -22,12 +25,17 @@ _NAME = re.compile(r"^pe-input-(\d+)\.xml$")
 
 
 class DecisionAdapter:
-    """Serves Decide. Inputs go to `folder` as pe-input-NUMBER.xml, with the date of the decision in the cib element."""
+    """Serves Decide. Inputs go to `folder` as pe-input-NUMBER.xml, with the date of the decision in the cib element.
+
+    With a `root` the model is kept between decisions and follows its CIB by diffs; without, each decision begins from
+    the text alone. The outcome is the same.
+    """
 
     requests: tuple[type, ...] = (Decide,)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Root | None = None) -> None:
         self._folder = folder
+        self._kept = KeptCib(root)
         self._next = 0
 
     def open(self, loop: Loop) -> None:
@@ -42,13 +50,13 @@ class DecisionAdapter:
     def execute(self, operation: str, request: object) -> None:
         assert isinstance(request, Decide)
         number, self._next = self._next, (self._next + 1) % MAX_SAVED_INPUTS
-        self._loop.in_thread(operation, decide, request, self._folder / f"pe-input-{number}.xml")
+        self._loop.in_thread(operation, decide, request, self._folder / f"pe-input-{number}.xml", self._kept)
 
     def close(self) -> None:
-        pass
+        self._kept.close()
 
 
-def decide(request: Decide, path: Path) -> Decided:
+def decide(request: Decide, path: Path, kept: KeptCib) -> Decided:
     """Decides, and keeps the input whether or not that succeeds. A full disk costs the copy, not the decision."""
     began = time.monotonic_ns()
     saved_as = str(path)
@@ -57,7 +65,8 @@ def decide(request: Decide, path: Path) -> Decided:
     except OSError:
         saved_as = ""
     try:
-        decision = schedule(request.cib_xml, request.now_s)
+        with paused_collector():
+            decision = kept.schedule(request)
     except CibError as error:
         return Decided(error=str(error), saved_as=saved_as, took_ms=(time.monotonic_ns() - began) // 1_000_000)
     return Decided(

@@ -10,6 +10,7 @@ from ha.pe.model.action import Action, Ordering
 from ha.pe.model.attributes import read_blocks
 from ha.pe.model.constraint import Colocation, Location, Ticket
 from ha.pe.model.document import Document
+from ha.pe.model.history import ResourceHistory
 from ha.pe.model.node import Node
 from ha.pe.model.options import option_value
 from ha.pe.model.reporter import Reporter
@@ -51,13 +52,13 @@ class Cluster:
     __slots__ = (
         "_by_history", "_by_id", "_node_by_id", "_node_by_name", "actions", "cancel_removed_actions", "colocations",
         "concurrent_fencing", "dc", "document", "failed", "fence_action", "fence_remote_without_quorum",
-        "fencing_enabled", "have_fencing", "have_remote_nodes", "health_colours", "in_maintenance", "locations",
-        "lrm_index", "next_action_id", "no_quorum_policy", "node_pending_ms", "nodes", "now", "on_fail_block",
-        "op_defaults", "options", "orderings", "parameter_checks", "placement_strategy", "priority_fencing_ms",
-        "probe_resources", "quorate", "recheck_by", "reporter", "resources", "restart_marks", "rsc_defaults",
-        "sanitized", "shutdown_lock", "shutdown_lock_ms", "singletons", "start_failure_fatal", "startup_fencing",
-        "stop_all", "stop_needed", "stop_removed_resources", "symmetric", "tags", "templates", "tickets", "unfencing",
-        "wants_tables",
+        "fencing_enabled", "have_fencing", "have_remote_nodes", "health_colours", "histories", "in_maintenance",
+        "locations", "lrm_index", "next_action_id", "no_quorum_policy", "node_pending_ms", "nodes", "now",
+        "on_fail_block", "op_defaults", "options", "orderings", "parameter_checks", "placement_strategy",
+        "priority_fencing_ms", "probe_resources", "quorate", "recheck_by", "reporter", "resources", "restart_marks",
+        "rsc_defaults", "sanitized", "shutdown_lock", "shutdown_lock_ms", "singletons", "start_failure_fatal",
+        "startup_fencing", "stop_all", "stop_needed", "stop_removed_resources", "symmetric", "tags", "templates",
+        "tickets", "unfencing", "wants_tables",
     )  # fmt: skip
 
     def __init__(self, document: Document, now: int, reporter: Reporter) -> None:
@@ -88,6 +89,7 @@ class Cluster:
         self.recheck_by: int | None = None
         self.rsc_defaults: Element | None = None
         self.op_defaults: Element | None = None
+        self.histories: dict[Element, list[ResourceHistory]] = {}
         self.lrm_index: dict[str, dict[str, Element]] | None = None
         self.on_fail_block: dict[str, list[Element]] | None = None
         self.have_fencing = self.have_remote_nodes = self.unfencing = False

@@ -51,8 +51,34 @@ class Execution(IntEnum):
 
 
 @dataclass(slots=True)
+class Recorded:
+    """One operation as the text of the history has it. `execution` is None for an entry that tells nothing."""
+
+    element: Element
+    id: str
+    key: str
+    task: str
+    interval_ms: int
+    expected_exit_code: int
+    exit_code: int
+    execution: Execution | None
+    masks_failure: bool
+    """Whether it is a probe that found that the agent cannot work there, which is as good as "not running"."""
+
+
+@dataclass(slots=True)
+class ResourceHistory:
+    """What a node has done with one resource, oldest first; `span` as `core.history_facts.span_of` found it."""
+
+    id: str | None
+    element: Element
+    operations: list[Recorded]
+    span: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
 class Entry:
-    """One operation as the history tells it; exit code and execution are changed to what they amount to."""
+    """One operation of a resource that is known; exit code and execution are changed to what they amount to."""
 
     resource: Resource
     node: Node

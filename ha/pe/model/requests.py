@@ -9,11 +9,13 @@ import msgspec
 class Decide(msgspec.Struct, frozen=True):
     """A request to `Execute`: decide on a CIB, and keep the input for replay. Outcome: Decided.
 
-    `now_s` is the wall clock in seconds since the epoch.
+    `now_s` is the wall clock in seconds since the epoch. `generation` is the one published in shared memory as this
+    text, so that the adapter may come to it by diffs; 0 for a text from elsewhere.
     """
 
     cib_xml: bytes
     now_s: int
+    generation: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from ha.machine import Connected, Effect, Execute, Finished, Local, Note, Receiv
 from ha.pe.core import build
 from ha.pe.io import decisions
 from ha.pe.io.decisions import decide
+from ha.pe.io.kept_cib import KeptCib
 from ha.pe.model.requests import Decide, Decided
 from ha.pe.msg import Schedule, Scheduled
 from tests.unit.pe.small_cib import NOW, cib, primitive
@@ -42,7 +43,7 @@ def test_a_request_reads_decides_and_answers() -> None:
     read = executed(machine.step(ask(1), 0))
     assert read.request == ReadCib(generation=7)
     work = executed(machine.step(Finished(read.operation, CibCopy(generation=7, version=VERSION, xml=b"<cib/>")), 1))
-    assert work.request == Decide(b"<cib/>", NOW)
+    assert work.request == Decide(b"<cib/>", NOW, generation=7)
     told = answer(machine.step(Finished(work.operation, Decided(graph="<transition_graph/>", saved_as="f")), 2))
     assert (told.request_id, told.generation, told.graph, told.saved_as) == (1, 7, "<transition_graph/>", "f")
 
@@ -83,23 +84,23 @@ def test_others_are_refused() -> None:
 def test_a_decision_is_kept_with_its_date(tmp_path: Path) -> None:
     path = tmp_path / "pe-input-3.xml"
     text = cib(resources=primitive("A"))
-    result = decide(Decide(text, NOW), path)
+    result = decide(Decide(text, NOW), path, KeptCib(None))
     assert result.saved_as == str(path)
     assert result.error == ""
     assert "A_start_0" in result.graph
     assert f'execution-date="{NOW}"'.encode() in path.read_bytes()
-    assert decide(Decide(path.read_bytes(), NOW), tmp_path / "again.xml").graph == result.graph
+    assert decide(Decide(path.read_bytes(), NOW), tmp_path / "again.xml", KeptCib(None)).graph == result.graph
 
 
 def test_what_cannot_be_decided_is_kept_too(tmp_path: Path) -> None:
     path = tmp_path / "pe-input-0.xml"
-    result = decide(Decide(b"<cib", NOW), path)
+    result = decide(Decide(b"<cib", NOW), path, KeptCib(None))
     assert "XML" in result.error
     assert path.exists()
 
 
 def test_a_missing_folder_costs_the_copy_only(tmp_path: Path) -> None:
-    result = decide(Decide(cib(resources=primitive("A")), NOW), tmp_path / "no" / "folder.xml")
+    result = decide(Decide(cib(resources=primitive("A")), NOW), tmp_path / "no" / "folder.xml", KeptCib(None))
     assert (result.saved_as, result.error) == ("", "")
 
 
