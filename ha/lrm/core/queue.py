@@ -155,6 +155,10 @@ class ResourceQueue:
                 distinct.append(result)
         return sorted(distinct, key=lambda result: (result.call_id, result.operation, result.interval_ms))
 
+    def newest_change_s(self) -> int:
+        """The latest date of what is known, 0 when nothing is."""
+        return max((result.last_rc_change_s for result in self.results()), default=0)
+
     def unreported(self) -> list[RunOperation]:
         """Orders without a result yet: waiting, under way, or repeated ones before their first end."""
         tasks = [*([self.running] if self.running else []), *self.waiting]

@@ -308,7 +308,10 @@ class Slots:
         """Tell, record, drop: in this order."""
         drop = "" if _is_device(task) else task.job
         previous = task.recurring.last if task.recurring else None
-        result = result_of(task, outcome, previous, wall_offset_ms=self.wall_offset_ms, deleted=bool(queue.forgetters))
+        result = result_of(
+            task, outcome, previous, wall_offset_ms=self.wall_offset_ms, newest_change_s=queue.newest_change_s(),
+            deleted=bool(queue.forgetters),
+        )  # fmt: skip
         if queue.forgetters:
             told: list[Effect] = [] if task.discard else [Send(CRMD, result)]
             return told + self._forgotten(queue, drop)

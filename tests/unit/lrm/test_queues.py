@@ -8,8 +8,8 @@ import pytest
 from ha.ccm.msg import ViewId
 from ha.lrm.model.execution import AgentResult, RunAgent
 from ha.lrm.msg import Cancelled, CancelOperation, ForgetResource, Forgotten, GetHistory, History
-from ha.machine import Client, Received, Remote
-from tests.unit.lrm.world import Behaviour, Killed, World, lasting, order, sequence, told
+from ha.machine import Client, Received, Remote, Wall
+from tests.unit.lrm.world import WALL_OFFSET_MS, Behaviour, Killed, World, lasting, order, sequence, told
 
 
 def test_an_operation_is_run_and_told() -> None:
@@ -87,6 +87,39 @@ def test_only_changes_of_a_recurring_result_are_told() -> None:
     assert first.call_id == second.call_id == third.call_id
     assert first.last_rc_change_s < second.last_rc_change_s < third.last_rc_change_s
     assert world.jobs == {}
+
+
+def test_a_wall_clock_set_back_does_not_make_a_failure_older_than_what_it_ended() -> None:
+    world = World(behave=sequence(AgentResult(rc=rc) for rc in (0, 0, 7, 0, 7, 0)))
+    world.crmd_says(order("web", "start"), order("web", "monitor", interval_ms=10_000))
+    world.advance(1_000)
+    world.give(Wall(WALL_OFFSET_MS - 300_000))
+    world.restart()
+    world.give(Wall(WALL_OFFSET_MS - 300_000))
+    world.advance(39_000)
+    start, *monitors = world.results()
+    assert [(result.call_id, result.rc) for result in monitors] == [(2, 0), (2, 7), (2, 0), (2, 7), (2, 0)]
+    dates = [result.last_rc_change_s for result in monitors]
+    assert dates == [1_700_000_001 + n for n in range(5)]
+    assert start.last_rc_change_s == 1_700_000_001
+    assert monitors[1].last_run_s < 1_700_000_000
+
+
+def test_two_results_of_one_call_within_a_second_are_dated_apart() -> None:
+    world = World(behave=sequence(AgentResult(rc=rc) for rc in (0, 7, 7, 7)))
+    world.crmd_says(order("web", "monitor", interval_ms=200))
+    world.advance(700)
+    assert [(result.rc, result.last_rc_change_s - 1_700_000_000) for result in world.results()] == [(0, 1), (7, 2)]
+
+
+def test_a_forgotten_resource_is_dated_by_the_clock_of_now() -> None:
+    world = World(behave=sequence(AgentResult(rc=rc) for rc in (7, 7)))
+    world.crmd_says(order("web", "start"))
+    world.advance(1_000)
+    world.give(Wall(WALL_OFFSET_MS - 300_000))
+    world.crmd_says(ForgetResource(resource_id="web"), order("web", "start", "again"))
+    world.advance(1_000)
+    assert world.results()[-1].last_rc_change_s == 1_700_000_002 - 300
 
 
 def test_a_recurring_operation_waits_behind_what_runs() -> None:
