@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every score is accounted for: the terms reported add up to what crm_simulate -s shows and to what is left at the end.
 
+Every action in a graph has a cause, and what `ha explain` suggests has the effect it claims.
+
 By default some cases of every group; with HA_REASONS_ALL=1 all of them.
 """
 
@@ -12,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
+from ha.cli.explain.search import Search
+from ha.cli.explain.trial import judge, reaches
 from ha.pe.core import schedule
 from ha.pe.core.causes import causes_of
 from ha.pe.model.action import ADDED_TO_GRAPH, Action
@@ -85,3 +90,38 @@ def test_terms_add_up_and_every_action_has_a_cause(folder: Path) -> None:
     finally:
         cases.close()
     assert compared > 1000
+
+
+@pytest.mark.parametrize("folder", case_folders(VISIBLE) if VISIBLE.is_dir() else [], ids=lambda folder: folder.name)
+def test_what_is_suggested_has_the_effect(folder: Path) -> None:
+    step = 1 if os.environ.get("HA_REASONS_ALL") else 4 * STRIDE
+    cases = load_judge(folder).CaseSet(folder)
+    tried = 0
+    try:
+        for number, case in enumerate(sorted(cases.cases, key=lambda case: (case.group, case.name))[::step]):
+            tried += _try_suggestions(Path(cases.path(case, "xml")).read_bytes(), number, case.name)
+    finally:
+        cases.close()
+    assert tried > 0
+
+
+def _try_suggestions(text: bytes, number: int, name: str) -> int:
+    """How many suggestions were made for one resource of the case, on two nodes; each must do what it claims."""
+    judged = judge(text, NOW)
+    resources, nodes = judged.cluster.resources, judged.cluster.nodes
+    if not resources:
+        return 0
+    resource, count = resources[number % len(resources)], 0
+    for node in nodes[:2]:
+        if reaches(resource, node):
+            continue
+        for found in Search(etree.fromstring(text), judged, resource, node, NOW, lambda: 0.0).run():
+            root = etree.fromstring(text)
+            found.change.apply(root)
+            after = judge(etree.tostring(root), NOW).cluster
+            again, place = after.find(resource.id), after.node(node.name)
+            assert again is not None
+            assert place is not None
+            assert reaches(again, place), f"{name}: {found.change.words}: {resource.id} does not get to {node.name}"
+            count += 1
+    return count

@@ -76,7 +76,7 @@ def planned(judged: Judgement, resource: Resource) -> Iterator[str]:
             if action.has(OPTIONAL) or action.task not in _TASKS or (action.has(PSEUDO) and action.has(RUNNABLE)):
                 continue
             where = "" if action.node is None else f" on {action.node.name}"
-            because = "; ".join(causes_of(action, judged.reasons.causes(action)))
+            because = causes_of(action, judged.reasons.causes(action))[0]
             verb = "is planned" if action.has(RUNNABLE) else "cannot be done"
             yield f"{action.task} of {instance.id}{where} {verb}: {because}"
 
@@ -86,7 +86,7 @@ def planned(judged: Judgement, resource: Resource) -> Iterator[str]:
 
 def verdict(judged: Judgement, resource: Resource, node: Node) -> Iterator[str]:
     """Why it is to run on the node, or why not: a headline, then the terms of the score, one a line."""
-    one = subject(resource, node)
+    one = subject(judged, resource, node)
     entry = one.allowed.get(node.id)
     terms = counting(judged.reasons.terms(one, node)) if entry is not None else []
     whose = "" if one is resource else f" of {one.id}"
@@ -113,7 +113,7 @@ def _obstacles(resource: Resource, one: Resource, node: Node) -> Iterator[str]:
 def _score_obstacles(resource: Resource, one: Resource, node: Node) -> Iterator[str]:
     entry = one.allowed.get(node.id)
     if entry is None:
-        yield "no constraint lets it run there, and symmetric-cluster is false"
+        yield _why_absent(resource, node)
         return
     whose = "its score" if one is resource else f"the score of {one.id}"
     if entry.score < 0:
@@ -135,6 +135,15 @@ def _score_obstacles(resource: Resource, one: Resource, node: Node) -> Iterator[
             f"{whose} is {readable(entry.score)} there as on {home.name}: of equals the node with fewer resources "
             "counts, then the present one, then the first by name"
         )
+
+
+def _why_absent(resource: Resource, node: Node) -> str:
+    """Why a node is not even in the table."""
+    if node.is_bundle_node:
+        return "the node is a container: only what its bundle contains runs there"
+    if not resource.cluster.symmetric:
+        return "no constraint lets it run there, and symmetric-cluster is false"
+    return "its constraints limit it to other nodes (resource-discovery)"
 
 
 def _telling(terms: list[Term]) -> list[Term]:

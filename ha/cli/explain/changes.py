@@ -68,6 +68,10 @@ class Number:
 
 
 def path_of(element: Element) -> str:
+    """Where to find the element again in a copy: what has an id in the constraints stays where it is by that."""
+    id = element.get("id")
+    if id is not None and '"' not in id and any(outer.tag == "constraints" for outer in element.iterancestors()):
+        return f'/cib/configuration/constraints//{element.tag}[@id="{id}"]'
     return str(element.getroottree().getpath(element))
 
 
@@ -75,7 +79,7 @@ def at(root: Element, path: str) -> Element:
     """The element of a copy that was at `path` in the original."""
     found = root.getroottree().xpath(path)
     assert isinstance(found, list)
-    (element,) = found
+    element = found[0]
     assert isinstance(element, etree._Element)
     return element
 
@@ -120,6 +124,7 @@ class Candidates:
         yield from self._failures()
         yield from self._node()
         yield from self._switches()
+        yield from self._tickets()
 
     def _earlier_orders(self) -> Iterator[Change]:
         bans, prefers = [], []
@@ -178,18 +183,42 @@ class Candidates:
             yield Change(f"start Heartbeat on {name}", f"systemctl start heartbeat (on {name})", bring_up)
 
     def _switches(self) -> Iterator[Change]:
-        for id, meta in self._meta_attributes():
+        for id, meta in self._meta_attributes(self.ids | self._needed()):
             name, value = meta.get("name"), str(meta.get("value"))
             set_it = f"crm_resource --resource {id} --meta --set-parameter {name} --parameter-value"
             if name == "target-role" and value.lower() == "stopped":
                 yield Change(f"let {id} run (target-role)", f"{set_it} Started", _valuer(path_of(meta), "Started"))
+            if name == "maintenance" and is_true(value):
+                yield Change(f"end the maintenance of {id}", f"{set_it} false", _valuer(path_of(meta), "false"))
             if name == "is-managed" and not is_true(value):
                 yield Change(f"let the cluster manage {id}", f"{set_it} true", _valuer(path_of(meta), "true"))
         for pair in self.root.iterfind("configuration/crm_config/cluster_property_set/nvpair"):
-            if pair.get("name") in ("stop-all-resources", "maintenance-mode") and is_true(pair.get("value")):
-                name = str(pair.get("name"))
+            name = str(pair.get("name"))
+            if name in ("stop-all-resources", "maintenance-mode") and is_true(pair.get("value")):
                 command = f"crm_attribute --name {name} --update false"
                 yield Change(f"switch {name} off", command, _valuer(path_of(pair), "false"))
+
+        for pair in self.root.iterfind("configuration/rsc_defaults/meta_attributes/nvpair"):
+            name, value = str(pair.get("name")), str(pair.get("value")).lower()
+            wanted = {"target-role": "Started", "is-managed": "true"}.get(name)
+            if (name == "target-role" and value == "stopped") or (name == "is-managed" and not is_true(value)):
+                assert wanted is not None
+                command = f"crm_attribute --type rsc_defaults --name {name} --update {wanted}"
+                yield Change(f"set {name} to {wanted} in rsc_defaults", command, _valuer(path_of(pair), wanted))
+
+    def _tickets(self) -> Iterator[Change]:
+        needed = {each.ticket.id: each.ticket for member in family(self.resource) for each in member.tickets}
+        for id, ticket in sorted(needed.items()):
+            if ticket.granted and not ticket.standby:
+                continue
+
+            def grant(root: Element, id: str = id) -> None:
+                edited = EditedCib(etree.tostring(root))
+                edited.set_ticket(id, "granted", True)
+                edited.set_ticket(id, "standby", False)
+                root[:] = list(edited.root)
+
+            yield Change(f"grant ticket {id} to this site", "", grant)
 
     # Numbers ---------------------------------------------------------------------------------------------------
 
@@ -205,7 +234,7 @@ class Candidates:
             text = f"<{element.tag} id={quoteattr(str(element.get('id')))} score='{{}}'/>"
             command = f'cibadmin --modify --xml-text "{text.replace(chr(34), chr(39))}"'
             yield Number(path_of(element), "score", f"the score of {kind} {element.get('id')}{of}", value, command)
-        for id, meta in self._meta_attributes():
+        for id, meta in self._meta_attributes(self.ids):
             value = scores.parse(meta.get("value"))
             if meta.get("name") == "resource-stickiness" and value:
                 command = (
@@ -246,8 +275,8 @@ class Candidates:
     def harsh(self) -> Iterator[Change]:
         """The end of a constraint, and quorum."""
         for element in self._scored():
-            if element.tag == "rsc_location" or element.tag == "rsc_colocation":
-                id = str(element.get("id"))
+            id = str(element.get("id"))
+            if element.tag in ("rsc_location", "rsc_colocation") and not id.startswith(("cli-ban-", "cli-prefer-")):
                 kind = str(element.tag).removeprefix("rsc_")
                 command = f"cibadmin --delete --scope constraints --xml-text '<{element.tag} id=\"{id}\"/>'"
                 yield Change(f"remove {kind} {id}", command, _remover([path_of(element)]))
@@ -268,7 +297,7 @@ class Candidates:
         """The constraints, rules and sets whose ids stand in the accounts of the node and of where it goes."""
         named: set[str] = set()
         for node in self.judged.cluster.nodes:
-            one = subject(self.resource, node)
+            one = subject(self.judged, self.resource, node)
             if node is self.node or (one.assigned is not None and one.assigned.node is node):
                 named.update(term.cause for term in self.judged.reasons.terms(one, node))
         for constraint in self._constraints("rsc_location", "rsc_colocation"):
@@ -276,6 +305,16 @@ class Candidates:
                 own = element.get("id") in named and (element.get("score") or element is constraint)
                 if own or (element is constraint and any(e.get("id") in named for e in constraint.iter("rule"))):
                     yield element
+
+    def _needed(self) -> set[str]:
+        """The ids of what must run before it, or where it is to run."""
+        found = set()
+        for element in self._constraints("rsc_order", "rsc_colocation"):
+            if element.get("then") in self.ids:
+                found.add(str(element.get("first")))
+            if element.get("rsc") in self.ids:
+                found.add(str(element.get("with-rsc")))
+        return found
 
     def _state(self) -> Element | None:
         for state in self.root.iterfind("status/node_state"):
@@ -293,8 +332,8 @@ class Candidates:
             for pair in state.iterfind("transient_attributes/instance_attributes/nvpair"):
                 yield pair, "reboot"
 
-    def _meta_attributes(self) -> Iterator[tuple[str, Element]]:
+    def _meta_attributes(self, ids: set[str]) -> Iterator[tuple[str, Element]]:
         for element in self.root.iterfind("configuration/resources//*"):
-            if isinstance(element.tag, str) and element.get("id") in self.ids:
+            if isinstance(element.tag, str) and element.get("id") in ids:
                 for pair in element.iterfind("meta_attributes/nvpair"):
                     yield str(element.get("id")), pair

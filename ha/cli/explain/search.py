@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from lxml.etree import _Element as Element
 
@@ -58,9 +59,12 @@ class Search:
         return [each for each in (found, move) if each is not None]
 
     def run_pairs(self) -> Found | None:
-        """For when no single change does it: one mild change and a move together. Raises OutOfTime."""
+        """For when no single change does it: two together, a move as the second or both enabling. Raises OutOfTime."""
         move = self.candidates.move()
-        return next(self._working(first.and_then(move) for first in self.candidates.enabling()), None)
+        enabling = list(self.candidates.enabling())
+        pairs = [first.and_then(second) for first, second in combinations(enabling, 2)]
+        pairs += [first.and_then(move) for first in (*enabling, *self.candidates.harsh())]
+        return next(self._working(iter(pairs)), None)
 
     def _working(self, changes: Iterator[Change]) -> Iterator[Found]:
         for change in changes:
@@ -101,9 +105,8 @@ class Search:
 
     def _nearest(self, number: Number) -> tuple[int, bool, Found] | None:
         """(how far it must be changed, whether downwards, the change) for the least change of one number that works."""
-        for sign, farthest in ((1, INFINITY - number.value), (-1, number.value + (0 if number.value > 0 else INFINITY))):
-            if farthest <= 0:
-                continue
+        down = number.value + (0 if number.value > 0 else INFINITY)
+        for sign, farthest in ((1, INFINITY - number.value), (-1, down)):
             found = self.attempt(number.changed(number.value + sign * farthest))
             if found is not None:
                 return self._bisect(number, sign, farthest, found)
@@ -123,7 +126,7 @@ class Search:
 
     def _gap(self) -> int:
         """By how much the node falls behind, as the accounts say; a first guess."""
-        one = subject(self.resource, self.node)
+        one = subject(self.judged, self.resource, self.node)
         entry = one.allowed.get(self.node.id)
         best = None if one.assigned is None else one.allowed.get(one.assigned.node.id)
         if entry is None or best is None or best.score >= INFINITY or entry.score <= -INFINITY:

@@ -13,9 +13,12 @@ from ha.pe.core import schedule
 from ha.pe.model.action import RUNNABLE
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.node import Node
-from ha.pe.model.reasons import Reasons
+from ha.pe.model.reasons import Reasons, counting
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
+
+GROUP_MEMBERS = "#group-members"
+"""The colocation of a group's members with each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def present(resource: Resource) -> list[str]:
     return found
 
 
-def subject(resource: Resource, node: Node) -> Resource:
+def subject(judged: Judgement, resource: Resource, node: Node) -> Resource:
     """The primitive whose score decides about a node: of a group its first member, or the first one kept away; of
     a clone or bundle the instance that goes there, else one that has no place yet."""
     while not resource.is_primitive:
@@ -69,7 +72,7 @@ def subject(resource: Resource, node: Node) -> Resource:
         if not inside:
             return resource
         if resource.is_group:
-            resource = next((member for member in inside if _refused(member, node)), inside[0])
+            resource = next((member for member in inside if _refuses(judged, member, node)), inside[0])
         else:
             resource = next(
                 (part for part in inside if reaches(part, node)),
@@ -78,9 +81,13 @@ def subject(resource: Resource, node: Node) -> Resource:
     return resource
 
 
-def _refused(resource: Resource, node: Node) -> bool:
-    entry = resource.allowed.get(node.id)
-    return entry is None or entry.score < 0
+def _refuses(judged: Judgement, member: Resource, node: Node) -> bool:
+    entry = member.allowed.get(node.id)
+    if entry is None or entry.score >= 0:
+        return entry is None
+    # That members follow the first one says nothing about why that one is elsewhere.
+    terms = counting(judged.reasons.terms(member, node))
+    return any(term.amount < 0 and term.cause != GROUP_MEMBERS for term in terms)
 
 
 def family(resource: Resource) -> Iterator[Resource]:

@@ -84,6 +84,10 @@ SITUATIONS = {
         resources=primitive("a", meta={"target-role": "Stopped"}), history=[absent("a", ["n1", "n2"])],
         constraints=SECOND,
     ),
+    "let b run (target-role)": cib(
+        resources=primitive("a") + primitive("b", meta={"target-role": "Stopped"}), constraints=MUST_N2
+        + '<rsc_order id="o" first="b" then="a"/>', history=[absent("a", ["n1", "n2"]), absent("b", ["n1", "n2"])],
+    ),
     "let the cluster manage a": cib(
         resources=primitive("a", meta={"is-managed": "false"}), history=ON_N1, constraints=MUST_N2
     ),
@@ -142,8 +146,13 @@ def test_a_node_that_is_down_is_to_be_started() -> None:
 
 
 def test_without_a_change_that_helps_it_says_so() -> None:
-    # No quorum, and where it would start with it is decided by nothing that could be changed alone.
-    lines = said(cib(resources=primitive("a"), history=[absent("a", ["n1", "n2"])], quorum=False))
+    # n2 may be running it still: until it is fenced, nothing an operator could configure makes it usable.
+    fencer = '<primitive id="fencer" class="stonith" type="external/ssh"/>'
+    text = cib(
+        resources=primitive("a") + fencer, history=[running("a", "n1")], lost=["n2"],
+        options={"stonith-enabled": "true"},
+    )  # fmt: skip
+    lines = said(text)
     assert lines[-1] == "  no single change that I know would have it run on n2"
 
 
