@@ -31,7 +31,11 @@ from tests.conformance.oracle import seed_range
 NOW_S = 1_700_000_000
 """The generator's execution date."""
 MOST_RUNS = 6
-FINISHED, UNFINISHED, RESTLESS, CRASHED = "finished", "unfinished", "restless", "crashed"
+FINISHED, PROBED, FOLLOWED, UNFINISHED, RESTLESS, CRASHED = (
+    "finished", "probed afterwards", "followed up", "unfinished", "restless", "crashed"
+)  # fmt: skip
+"""`probed afterwards`: the second transition has only probes and what they decide, on nodes that the first brought up.
+`followed up`: more than that was left, but it came to rest within MOST_RUNS. `restless`: it did not."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,10 @@ class ClusterPlayer(Player):
     """Does also what crm_simulate only mentions, as a cluster would: without it nothing could come to rest."""
 
     def _do(self, action: etree._Element) -> None:
-        super()._do(action)
+        if action.get("operation") == "cancel" and action.tag == "rsc_op":
+            self.done.add(str(action.get("id")))
+        else:
+            super()._do(action)
         task, node = str(action.get("operation")), action.get("on_node")
         for down in action.iterfind("downed/node"):
             self._lose(str(down.get("id")))
@@ -145,6 +152,7 @@ def play(seed: int, cib: bytes) -> Outcome:
     """Plays transitions until there is nothing to do. One must be enough."""
     copy = EditedCib(cib)
     outcome = Outcome(seed, FINISHED)
+    probes_only = False
     while outcome.runs < MOST_RUNS:
         cluster = read(copy.text(), NOW_S)
         graph = decide_on(cluster).graph_xml
@@ -153,14 +161,17 @@ def play(seed: int, cib: bytes) -> Outcome:
             break
         outcome.runs += 1
         if outcome.runs > 1:
+            probes_only = all("_monitor_0@" in action for action in left)
             outcome.notes.append(f"run {outcome.runs}: {', '.join(left[:8])}{' ...' if len(left) > 8 else ''}")
         complete = ClusterPlayer(copy, graph, (), lambda name, known=cluster: known.find(name) is not None,
                           lambda _: None, outcome.notes.append).play()  # fmt: skip
         if not complete:
             outcome.verdict = UNFINISHED
             return outcome
-    if outcome.runs > 1:
+    else:
         outcome.verdict = RESTLESS
+    if outcome.verdict == FINISHED and outcome.runs > 1:
+        outcome.verdict = PROBED if outcome.runs == 2 and probes_only else FOLLOWED
     return outcome
 
 

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python -m tests.conformance.fuzz --count N --seed S`: crm_simulate and crm_verify on spoiled input.
+
+Whatever they are given, they end with an exit code of their table, and with a sentence on standard error where it is
+not 0. An exception that comes out is a failure; the input is kept. Each input follows from the seed and its number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ha.cli.crm_simulate import main as crm_simulate
+from ha.cli.crm_verify import main as crm_verify
+from ha.cli.exit_codes import Exit
+from tests.conformance.cases import VISIBLE
+from tests.conformance.mutations import mutated
+from tests.conformance.play import load_generator
+from tests.unit.pe.small_cib import cib, primitive, running
+
+ALLOWED = frozenset((Exit.OK, Exit.ERROR, Exit.DATA_ERROR, Exit.CONFIGURATION, Exit.USAGE))
+EXAMPLE = cib(
+    options={"stonith-enabled": "false"},
+    resources=primitive("A", meta={"priority": "2"})
+    + f'<group id="G">{primitive("X")}{primitive("Y")}</group><clone id="C">{primitive("P")}</clone>',
+    history=[running("A", "n1")],
+)
+VERIFY_EVERY = 8
+BASES = 24
+SLOW_S = 20.0
+"""More than this for one small input is a failure as well."""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m tests.conformance.fuzz", description=__doc__)
+    p.add_argument("--count", type=int, default=1000, metavar="N")
+    p.add_argument("--seed", type=int, default=1, metavar="S")
+    p.add_argument("--save", type=Path, metavar="DIR", help="keep the inputs that fail there")
+    return p
+
+
+def bases() -> list[bytes]:
+    """What is spoiled: clusters of the generator where it is here, else our own small one."""
+    generator = VISIBLE / "generate_cibs.py"
+    if not generator.exists():
+        return [EXAMPLE]
+    make = load_generator(generator).make_random
+    return [EXAMPLE, *(make(seed, 2 + seed % 3, 2 + seed % 6, "mix", "2.1").encode() for seed in range(1, BASES))]
+
+
+def attempt(number: int, cib: bytes, path: Path) -> tuple[str, int]:
+    """What is wrong with the tools' answer to one input ('' if nothing), and the exit code."""
+    path.write_bytes(cib)
+    told, warned = io.StringIO(), io.StringIO()
+    tool = crm_verify if number % VERIFY_EVERY == 0 else crm_simulate
+    options = ["-x", str(path)] if tool is crm_verify else ["-x", str(path), "-S", "-s"]
+    began = time.monotonic()
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(warned):
+            code = tool(options)
+    except Exception:
+        return "exception\n" + "".join(traceback.format_exc().splitlines(keepends=True)[-7:]), -1
+    if time.monotonic() - began > SLOW_S:
+        return f"took {time.monotonic() - began:.0f} s", code
+    if code not in ALLOWED:
+        return f"exit code {code}", code
+    if code and not warned.getvalue().strip():
+        return f"exit code {code} without a word", code
+    return "", code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    originals = bases()
+    codes: Counter[int] = Counter()
+    failures: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        for number in range(options.count):
+            chance = random.Random(f"{options.seed}:{number}")
+            cib = mutated(chance.choice(originals), chance)
+            wrong, code = attempt(number, cib, Path(folder, "cib.xml"))
+            codes[code] += 1
+            if wrong:
+                failures[wrong] += 1
+                if failures[wrong] == 1:
+                    print(f"seed {options.seed} input {number}: {wrong}", flush=True)
+                    keep(options.save, f"{options.seed}-{number}.xml", cib)
+    print(f"{options.count} inputs: exit codes {dict(sorted(codes.items()))}, {failures.total()} failures")
+    return 1 if failures else 0
+
+
+def keep(folder: Path | None, name: str, cib: bytes) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(cib)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

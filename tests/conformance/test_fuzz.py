@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A short run of the fuzzer, on what needs nothing from outside this repository."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from ha.cli.crm_simulate import main as crm_simulate
+from ha.cli.exit_codes import Exit
+from tests.conformance.fuzz import EXAMPLE, attempt
+from tests.conformance.mutations import BOMB, mutated
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_spoiled_input_gets_an_exit_code_and_a_sentence(seed: int, tmp_path: Path) -> None:
+    for number in range(1, 26):
+        cib = mutated(EXAMPLE, random.Random(f"{seed}:{number}"))
+        wrong, _ = attempt(number, cib, tmp_path / "cib.xml")
+        assert not wrong, f"seed {seed} input {number}: {wrong}"
+
+
+def test_an_entity_bomb_is_refused_unread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cib.xml"
+    path.write_bytes(BOMB + EXAMPLE.replace(b'value="', b'value="&j;', 1))
+    assert crm_simulate(["-x", str(path), "-S"]) == Exit.DATA_ERROR
+    assert "crm_simulate:" in capsys.readouterr().err
+
+
+def test_a_truncated_file_is_refused_with_the_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cib.xml"
+    path.write_bytes(EXAMPLE[: len(EXAMPLE) // 2])
+    assert crm_simulate(["-x", str(path), "-S"]) == Exit.DATA_ERROR
+    assert "line 1" in capsys.readouterr().err
