@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING
 
 from ha import __version__
 from ha.cli.cib_source import SourceError, read_cib, read_file
-from ha.cli.crm_simulate.dot import dot_text
-from ha.cli.crm_simulate.injections import are_wanted, inject
 from ha.cli.crm_simulate.scores import ScoreLines
 from ha.cli.crm_simulate.summary import TransitionSummary
 from ha.cli.exit_codes import Exit
-from ha.cli.status_text import resource_counts, status_lines
 from ha.pe.core import CibError, decide_on, read
 from ha.pe.io.collector import paused_collector
 from ha.pe.model.cluster import Cluster
@@ -98,6 +95,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.CANNOT_CREATE
 
 
+def changes_are_wanted(options: argparse.Namespace) -> bool:
+    """Whether any made-up event is to go into the CIB first."""
+    return any(
+        (
+            options.node_up, options.node_down, options.node_fail, options.op_inject, options.ticket_grant,
+            options.ticket_revoke, options.ticket_standby, options.ticket_activate, options.watchdog,
+            options.quorum,
+        )
+    )  # fmt: skip
+
+
 class BadDate(ValueError):
     """The wanted date is none; a sentence for the operator."""
 
@@ -137,7 +145,7 @@ class Simulation:
         cluster = self.read(self.document.root, sanitized=bool(options.xml_file or options.xml_pipe))
         if not self.quiet:
             self.show_cluster(cluster)
-        if are_wanted(options):
+        if changes_are_wanted(options):
             cluster = self.inject(cluster)
         if options.save_input:
             Path(options.save_input).write_bytes(self.cib.text())
@@ -176,6 +184,8 @@ class Simulation:
         return made
 
     def show_cluster(self, cluster: Cluster) -> None:
+        from ha.cli.status_text import resource_counts
+
         if cluster.in_maintenance:
             print("\n              *** Resource management is DISABLED ***")
             print("  The cluster will not attempt to start, stop or recover services")
@@ -192,6 +202,8 @@ class Simulation:
         self.status(cluster, pending=True)
 
     def inject(self, cluster: Cluster) -> Cluster:
+        from ha.cli.crm_simulate.injections import inject
+
         if not self.quiet:
             self.begin("Performing Requested Modifications")
         inject(self.cib, cluster, self.options, self.item, self.warn)
@@ -216,6 +228,8 @@ class Simulation:
         if options.save_graph:
             Path(options.save_graph).write_bytes(graph)
         if options.save_dotfile:
+            from ha.cli.crm_simulate.dot import dot_text
+
             Path(options.save_dotfile).write_text(dot_text(cluster, options.all_actions, options.verbose > 0))
         return graph
 
@@ -242,6 +256,8 @@ class Simulation:
     # Printing --------------------------------------------------------------------------------------------------
 
     def status(self, cluster: Cluster, *, pending: bool) -> None:
+        from ha.cli.status_text import status_lines
+
         for line in status_lines(cluster, pending=pending):
             print(f"  {line}" if line else "")
 

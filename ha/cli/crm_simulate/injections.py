@@ -19,16 +19,6 @@ _SPEC = re.compile(r"([^@]+)@([^=]+)=(-?\d+)")
 _NOT_RUNNING = 7
 
 
-def are_wanted(options: argparse.Namespace) -> bool:
-    return any(
-        (
-            options.node_up, options.node_down, options.node_fail, options.op_inject, options.ticket_grant,
-            options.ticket_revoke, options.ticket_standby, options.ticket_activate, options.watchdog,
-            options.quorum,
-        )
-    )  # fmt: skip
-
-
 def inject(
     cib: EditedCib,
     cluster: Cluster,
