@@ -76,9 +76,13 @@ def planned(judged: Judgement, resource: Resource) -> Iterator[str]:
             if action.has(OPTIONAL) or action.task not in _TASKS or (action.has(PSEUDO) and action.has(RUNNABLE)):
                 continue
             where = "" if action.node is None else f" on {action.node.name}"
-            because = causes_of(action, judged.reasons.causes(action))[0]
-            verb = "is planned" if action.has(RUNNABLE) else "cannot be done"
-            yield f"{action.task} of {instance.id}{where} {verb}: {because}"
+            told = judged.reasons.causes(action)
+            if action.has(RUNNABLE):
+                yield f"{action.task} of {instance.id}{where} is planned: {causes_of(action, told)[0]}"
+            else:
+                against = [action.reason] if action.reason else [cause for cause in told if "unrunnable" in cause]
+                because = f": {against[0]}" if against else ""
+                yield f"{action.task} of {instance.id}{where} is wanted, but cannot be done{because}"
 
 
 # One node ----------------------------------------------------------------------------------------------------------
@@ -94,19 +98,23 @@ def verdict(judged: Judgement, resource: Resource, node: Node) -> Iterator[str]:
         shown = "without a score" if entry is None else f"score{whose} {readable(entry.score)}"
         yield f"why on {node.name}: {shown}"
     else:
-        against = list(_obstacles(resource, one, node))
+        against = list(_obstacles(judged, resource, one, node))
         yield f"why not on {node.name}: {'; '.join(against)}"
     for term in _telling(terms):
         yield f"{readable(term.amount):>12}  {_words(judged, term.cause)}"
     yield from _failures(resource, node)
 
 
-def _obstacles(resource: Resource, one: Resource, node: Node) -> Iterator[str]:
+def _obstacles(judged: Judgement, resource: Resource, one: Resource, node: Node) -> Iterator[str]:
     if not available(node):
         words = [word for word in ("unclean", "standby", "maintenance", "pending", "shutdown") if getattr(node, word)]
         if not node.online:
             words.insert(0, "offline")
         yield f"the node is {', '.join(words)}"
+    level: Resource | None = one
+    while level is not None:
+        yield from judged.reasons.refusals(level)
+        level = level.parent
     yield from _score_obstacles(resource, one, node)
 
 
@@ -127,7 +135,7 @@ def _score_obstacles(resource: Resource, one: Resource, node: Node) -> Iterator[
     home = None if one.assigned is None else one.assigned.node
     best = None if home is None else one.allowed.get(home.id)
     if home is None or best is None:
-        yield f"{whose} there is {readable(entry.score)}, but it is not to run anywhere"
+        yield f"{whose} there is {readable(entry.score)}, but it gets no place"
     elif best.score > entry.score:
         yield f"{whose} there is {readable(entry.score)}, on {home.name} it is {readable(best.score)}"
     else:

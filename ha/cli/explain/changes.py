@@ -101,6 +101,12 @@ def _valuer(path: str, value: str) -> Callable[[Element], None]:
     return apply
 
 
+def _has_failed(operation: Element) -> bool:
+    """Whether an entry of a history is a failure: its exit code is not the one that its transition key wanted."""
+    wanted = str(operation.get("transition-key")).split(":")
+    return len(wanted) > 2 and operation.get("rc-code") not in (wanted[2], None) and operation.get("op-status") != "-1"
+
+
 class Candidates:
     """Lists the changes that concern one resource and one node."""
 
@@ -156,7 +162,7 @@ class Candidates:
             if base_name(rest) in names:
                 paths.append(path_of(pair))
         for entry in state.iterfind("lrm/lrm_resources/lrm_resource"):
-            failed = any("_last_failure_" in str(op.get("id")) for op in entry.iterchildren("lrm_rsc_op"))
+            failed = any(_has_failed(operation) for operation in entry.iterchildren("lrm_rsc_op"))
             if base_name(str(entry.get("id"))) in names and failed:
                 paths.append(path_of(entry))
         if paths:

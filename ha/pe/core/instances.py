@@ -365,6 +365,7 @@ def _update_interleaved(first: Action, then: Action, node: Place | None, mask: i
             mandatory = kind & (UNRUNNABLE_FIRST_BLOCKS | FIRST_IMPLIES_THEN)
             if not current and mandatory and assign_resource(instance, None, True, True):
                 changed |= UPDATED_THEN
+                instance.cluster.reporter.refused(instance, f"no instance of {first.resource.id} to start after")
             continue
         first_action = _action_of(first, partner, task, node, True)
         if first_action is None:

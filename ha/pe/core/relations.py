@@ -256,16 +256,20 @@ def _apply_graph_marks(first: Action, then: Action, first_flags: int, then_flags
 # The rules for the actions of one resource -------------------------------------------------------------------------
 
 
+_CONSEQUENCES = {RUNNABLE: "unrunnable", MIGRATABLE: "unmigrateable", OPTIONAL: "implied"}
+"""What becomes of an action that loses a flag."""
+
+
 def _clear_because(action: Action, flag: int, cause: Action) -> None:
     if not action.flags & flag:
         return
     action.clear(flag)
     if action.resource is not cause.resource:
-        change = {RUNNABLE: "unrunnable", MIGRATABLE: "unmigrateable", OPTIONAL: "required"}[flag]
+        change = "required" if flag == OPTIONAL else _CONSEQUENCES[flag]
         name = "" if cause.resource is None else f" {cause.resource.id}"
         action.give_reason(f"{change}{name} {cause.task}")
     if action.resource is not None:
-        action.resource.cluster.reporter.action(action, "required" if flag == OPTIONAL else "unrunnable", cause.uuid)
+        action.resource.cluster.reporter.action(action, _CONSEQUENCES[flag], cause.uuid)
 
 
 def _asymmetric(first: Action, then: Action) -> None:

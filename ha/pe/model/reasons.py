@@ -54,6 +54,7 @@ class Reasons(Silence):
         self._lengths: dict[Resource, list[int]] = {}
         self._promotions: dict[Resource, list[Term]] = {}
         self._roles: dict[Resource, list[tuple[Role, str]]] = {}
+        self._refusals: dict[Resource, list[str]] = {}
         self._causes: dict[Action, list[str]] = {}
         self.notices: list[str] = []
 
@@ -73,12 +74,15 @@ class Reasons(Silence):
     def promotion_term(self, resource: Resource, term: int, total: int, cause: str, fresh: bool = False) -> None:
         self._promotions.setdefault(resource, []).append(Term(term, cause, fresh))
 
+    def refused(self, resource: Resource, cause: str) -> None:
+        self._refusals.setdefault(resource, []).append(cause)
+
     def role(self, resource: Resource, role: Role, cause: str) -> None:
         self._roles.setdefault(resource, []).append((role, cause))
 
     def action(self, action: Action, what: str, cause: str) -> None:
         if cause:
-            self._causes.setdefault(action, []).append(f"{what} by {cause}" if what != "required" else cause)
+            self._causes.setdefault(action, []).append(cause if what == "required" else f"{what} by {cause}")
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
@@ -91,6 +95,10 @@ class Reasons(Silence):
 
     def promotion_terms(self, resource: Resource) -> list[Term]:
         return list(self._promotions.get(resource, ()))
+
+    def refusals(self, resource: Resource) -> list[str]:
+        """Why it had no choice of a place, or got none, beside its scores."""
+        return list(self._refusals.get(resource, ()))
 
     def roles(self, resource: Resource) -> list[tuple[Role, str]]:
         """The roles decided for a resource, each with its cause; the last one counts."""

@@ -25,8 +25,10 @@ class Reporter(Protocol):
     * `table`: the scores at a named stage (`pcmk__primitive_assign` ... as crm_simulate -s prints them).
     * `promotion`: the promotion score of an instance; `node` is None for one without a place.
     * `assigned`: the place of a resource was decided, None for none.
+    * `refused`: a resource was given no choice of a place, whatever the scores.
     * `role`: the role that a resource is to have next was decided.
-    * `action`: an action became required, or unrunnable.
+    * `action`: an action became `what`: "required" for a reason in words, or "implied", "unrunnable" or
+      "unmigrateable" by another action, whose key is the cause.
     * `capacity`, `utilization`: node capacities and what a resource takes (crm_simulate -U).
     * `notice`: a sentence for the operator.
     """
@@ -46,6 +48,8 @@ class Reporter(Protocol):
     def promotion(self, resource: Resource, node: Node | None, score: int) -> None: ...
 
     def assigned(self, resource: Resource, node: Node | None) -> None: ...
+
+    def refused(self, resource: Resource, cause: str) -> None: ...
 
     def role(self, resource: Resource, role: Role, cause: str) -> None: ...
 
@@ -80,6 +84,9 @@ class Silence:
         pass
 
     def assigned(self, resource: Resource, node: Node | None) -> None:
+        pass
+
+    def refused(self, resource: Resource, cause: str) -> None:
         pass
 
     def role(self, resource: Resource, role: Role, cause: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ha.pe.core import Cluster, schedule
 from ha.pe.core.causes import causes_of
-from ha.pe.model.action import OPTIONAL
+from ha.pe.model.action import OPTIONAL, RUNNABLE
 from ha.pe.model.reasons import Reasons, Term, counting, fold
 from ha.pe.model.roles import Role
 from ha.pe.model.scores import INFINITY, MINUS_INFINITY
@@ -104,3 +104,31 @@ def test_asking_why_changes_nothing() -> None:
         constraints='<rsc_colocation id="near" rsc="b" with-rsc="a" score="INFINITY"/>',
     )
     assert schedule(text, NOW).graph_xml == schedule(text, NOW, Reasons()).graph_xml
+
+
+@pytest.mark.parametrize(
+    ("meta", "options", "cause"),
+    [
+        ({"is-managed": "false"}, {}, "it is not managed"),
+        ({}, {"stop-all-resources": "true"}, "stop-all-resources is set"),
+    ],
+)
+def test_a_place_refused_whatever_the_scores_is_told(meta: dict[str, str], options: dict[str, str], cause: str) -> None:
+    cluster, reasons = decide(cib(resources=primitive("a", meta=meta), options=options))
+    a = cluster.find("a")
+    assert a is not None
+    assert reasons.refusals(a) == [cause]
+
+
+def test_an_action_blocked_by_another_names_it() -> None:
+    text = cib(
+        resources=primitive("a") + primitive("b", meta={"target-role": "Stopped"}),
+        constraints='<rsc_order id="o" first="b" then="a"/>',
+        history=[absent("a", ["n1", "n2"]), absent("b", ["n1", "n2"])],
+    )
+    cluster, reasons = decide(text)
+    a = cluster.find("a")
+    assert a is not None
+    (start,) = a.actions_by_task["start"]
+    assert not start.has(RUNNABLE)
+    assert causes_of(start, reasons.causes(start))[:2] == ["unrunnable b start", "unrunnable by b_start_0"]

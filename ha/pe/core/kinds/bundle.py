@@ -264,6 +264,7 @@ class Bundle(Resource):
                 return dependent.colocate_as_dependent(container, colocation)
             if mandatory:
                 assign_resource(dependent, None, True, True)
+                self.cluster.reporter.refused(dependent, f"{colocation.id}: no replica of {self.id} to be with")
             return 0
         delta = 0
         places: list[Place] = []

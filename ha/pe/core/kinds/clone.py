@@ -171,6 +171,7 @@ class Clone(Resource):
                 return dependent.colocate_as_dependent(instance, colocation)
             if colocation.score >= INFINITY:
                 assign_resource(dependent, None, True, True)
+                self.cluster.reporter.refused(dependent, f"{colocation.id}: no instance of {self.id} to be with")
             return 0
         if colocation.score >= INFINITY:
             places: list[Place] = []

@@ -107,8 +107,10 @@ class Primitive(Resource):
         if not self.managed:
             set_next_role(self, self.orig_role, "unmanaged")
             assign_resource(self, self.current_node, True, stop_if_fail)
+            cluster.reporter.refused(self, "it is not managed")
         elif cluster.stop_all:
             assign_resource(self, None, True, stop_if_fail)
+            cluster.reporter.refused(self, "stop-all-resources is set")
         else:
             assign_best_node(self, prefer, stop_if_fail)
         self.assigning = False
