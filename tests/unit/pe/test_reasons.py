@@ -94,7 +94,8 @@ def test_a_move_names_both_ends(task: str, node: str, cause: str) -> None:
     cluster, reasons = decide(text)
     a = cluster.find("a")
     assert a is not None
-    (action,) = [x for x in a.actions_by_task[task] if x.node is not None and x.node.name == node and not x.has(OPTIONAL)]
+    actions = [x for x in a.actions_by_task[task] if not x.has(OPTIONAL)]
+    (action,) = [x for x in actions if x.node is not None and x.node.name == node]
     assert any(cause in words for words in causes_of(action, reasons.causes(action)))
 
 
