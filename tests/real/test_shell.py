@@ -98,8 +98,8 @@ def test_a_broken_invariant_ends_the_worker(root: Root) -> None:
 
 def raw(root: Root) -> socket.socket:
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.connect(str(root.socket("crmd")))  # blocking: waits for its turn when many have come before
     stream.settimeout(10)
-    stream.connect(str(root.socket("crmd")))
     return stream
 
 
