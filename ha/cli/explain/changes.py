@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
@@ -142,10 +143,10 @@ class Candidates:
             elif of in self.ids and id == f"cli-prefer-{of}":
                 prefers.append((of, element))
         for of, element in bans:
-            command = f"crm_resource --clear --resource {of} --node {self.node.name}"
+            command = f"crm_resource --clear --resource {quote(of)} --node {quote(self.node.name)}"
             yield Change(f"drop the ban {element.get('id')}", command, _remover([path_of(element)]))
         for of, element in prefers:
-            command = f"crm_resource --clear --resource {of}"
+            command = f"crm_resource --clear --resource {quote(of)}"
             yield Change(f"drop the earlier move {element.get('id')}", command, _remover([path_of(element)]))
 
     def _failures(self) -> Iterator[Change]:
@@ -166,7 +167,7 @@ class Candidates:
             if base_name(str(entry.get("id"))) in names and failed:
                 paths.append(path_of(entry))
         if paths:
-            command = f"crm_resource --cleanup --resource {self.definition} --node {self.node.name}"
+            command = f"crm_resource --cleanup --resource {quote(self.definition)} --node {quote(self.node.name)}"
             words = f"clear the failures of {self.definition} on {self.node.name}"
             yield Change(words, command, _remover(paths))
 
@@ -174,10 +175,10 @@ class Candidates:
         name = self.node.name
         for element, lifetime in self._node_attributes():
             if element.get("name") == "standby" and is_true(element.get("value")):
-                command = f"crm_standby --node {name} --lifetime {lifetime} --delete"
+                command = f"crm_standby --node {quote(name)} --lifetime {lifetime} --delete"
                 yield Change(f"take {name} out of standby", command, _remover([path_of(element)]))
             if element.get("name") == "maintenance" and is_true(element.get("value")):
-                command = f"crm_attribute --node {name} --name maintenance --lifetime {lifetime} --delete"
+                command = f"crm_attribute --node {quote(name)} --name maintenance --lifetime {lifetime} --delete"
                 yield Change(f"end the maintenance of {name}", command, _remover([path_of(element)]))
         if not self.node.online and not self.node.unclean and not self.node.is_remote_kind:
 
@@ -191,7 +192,7 @@ class Candidates:
     def _switches(self) -> Iterator[Change]:
         for id, meta in self._meta_attributes(self.ids | self._needed()):
             name, value = meta.get("name"), str(meta.get("value"))
-            set_it = f"crm_resource --resource {id} --meta --set-parameter {name} --parameter-value"
+            set_it = f"crm_resource --resource {quote(id)} --meta --set-parameter {name} --parameter-value"
             if name == "target-role" and value.lower() == "stopped":
                 yield Change(f"let {id} run (target-role)", f"{set_it} Started", _valuer(path_of(meta), "Started"))
             if name == "maintenance" and is_true(value):
@@ -243,9 +244,8 @@ class Candidates:
         for id, meta in self._meta_attributes(self.ids):
             value = scores.parse(meta.get("value"))
             if meta.get("name") == "resource-stickiness" and value:
-                command = (
-                    f"crm_resource --resource {id} --meta --set-parameter resource-stickiness --parameter-value {{}}"
-                )
+                command = f"crm_resource --resource {quote(id)} --meta --set-parameter resource-stickiness"
+                command += " --parameter-value {}"
                 yield Number(path_of(meta), "value", f"resource-stickiness of {id}", value, command)
         for pair in self.root.iterfind("configuration/rsc_defaults/meta_attributes/nvpair"):
             value = scores.parse(pair.get("value"))
@@ -275,7 +275,7 @@ class Candidates:
             attributes = {"id": f"cli-prefer-{id}", "rsc": id, "node": name, "score": "INFINITY"}
             etree.SubElement(section, "rsc_location", attributes)
 
-        command = f"crm_resource --move --resource {id} --node {name}"
+        command = f"crm_resource --move --resource {quote(id)} --node {quote(name)}"
         return Change(f"move {id} to {name}", command, apply)
 
     def harsh(self) -> Iterator[Change]:
