@@ -20,30 +20,28 @@ from ha.pe.model.table_order import merge_sorted, walked
 def sort_places(cluster: Cluster, places: list[Candidate], active: Node | None) -> list[Candidate]:
     """Best first: by score, free capacity (strategy balanced), fewest resources (not minimal), present place, name."""
     strategy = cluster.placement_strategy
+    minimal = strategy == "minimal"
+
+    def score_of(place: Candidate) -> int:
+        return place.score if available(place) else MINUS_INFINITY
+
+    def rest(place: Candidate) -> tuple[int, bool, str]:
+        node = place.node
+        return (0, False, node.name) if minimal else (node.assigned_count, node is not active, node.name)
 
     def compare(one: Candidate, other: Candidate) -> int:
-        score = one.score if available(one) else MINUS_INFINITY
-        other_score = other.score if available(other) else MINUS_INFINITY
+        score, other_score = score_of(one), score_of(other)
         if score != other_score:
             return -1 if score > other_score else 1
-        a, b = one.node, other.node
-        if strategy != "minimal":
-            if strategy == "balanced":
-                result = compare_capacities(a, b)
-                if result:
-                    return -1 if result < 0 else 1
-            if a.assigned_count != b.assigned_count:
-                return -1 if a.assigned_count < b.assigned_count else 1
-            if active is not None and a is not b:
-                if a is active:
-                    return -1
-                if b is active:
-                    return 1
-        return (a.name > b.name) - (a.name < b.name)
+        result = compare_capacities(one.node, other.node)
+        if result:
+            return -1 if result < 0 else 1
+        mine, others = rest(one), rest(other)
+        return (mine > others) - (mine < others)
 
     if strategy == "balanced":
         return merge_sorted(places, compare)
-    return sorted(places, key=cmp_to_key(compare))
+    return sorted(places, key=lambda place: (-score_of(place), *rest(place)))
 
 
 def sort_table(cluster: Cluster, table: CandidateTable, active: Node | None) -> list[Candidate]:

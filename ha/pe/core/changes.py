@@ -45,7 +45,7 @@ def _check_history(resource: Resource, node: Node, history: ResourceHistory) -> 
             schedule_cleanup(resource, node, False)
         return
     active = node in resource.active
-    if _agent_changed(resource, node, history.element, active):
+    if _agent_changed(resource, node, history, active):
         schedule_cleanup(resource, node, False)
     if not active:
         return
@@ -73,18 +73,16 @@ def schedule_cleanup(resource: Resource, node: Node, optional: bool) -> None:
     order_tasks(resource, "delete", resource, "start", flags)
 
 
-def _agent_changed(resource: Resource, node: Node, entry: Element, active: bool) -> bool:
-    if resource.agent == (entry.get("type"), entry.get("class"), entry.get("provider")):
+def _agent_changed(resource: Resource, node: Node, history: ResourceHistory, active: bool) -> bool:
+    if resource.agent == history.agent:
         return False
-    changed = False
-    for name in ("type", "class", "provider"):
-        if resource.xml.get(name) != entry.get(name):
-            changed = True
+    for defined, used in zip(resource.agent, history.agent, strict=True):
+        if defined != used:
             trigger_unfencing(resource.cluster, resource, node, "Device definition changed")
-    if changed and active:
+    if active:
         stop_action(resource, node, False)
         resource.start_pending = True
-    return changed
+    return True
 
 
 # One operation -----------------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def place_value(place: Place | None, attribute: str, resource: Resource | None) 
     node = place.node
     target: str | None = None
     if resource is not None:
-        if node.is_bundle_node and resource.is_bundled and resource.top is resource.outermost.bundled_resource:
+        inside = node.is_remote_kind and node.is_bundle_node and resource.is_bundled
+        if inside and resource.top is resource.outermost.bundled_resource:
             target = "host"
         else:
             target = resource.meta.get("container-attribute-target")

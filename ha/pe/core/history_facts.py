@@ -49,7 +49,8 @@ def span_of(history: ResourceHistory) -> tuple[int, int]:
 
 def _read(entry: Element) -> ResourceHistory:
     operations = [_read_operation(operation) for operation in sorted_operations(entry)]
-    return ResourceHistory(entry.get("id"), entry, operations)
+    agent = (entry.get("type"), entry.get("class"), entry.get("provider"))
+    return ResourceHistory(entry.get("id"), entry, operations, agent)
 
 
 def _read_operation(operation: Element) -> Recorded:

@@ -190,6 +190,8 @@ class Cluster:
 
     def named(self, id: str) -> list[Resource]:
         """All resources with this id or history name, the last in the configuration first."""
+        if not self._by_history.get(id) and len(self._by_id.get(id, ())) < 2:
+            return list(self._by_id.get(id, ()))
         candidates = self._candidates(id)
         if len(candidates) > 1:
             order = self._positions()

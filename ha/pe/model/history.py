@@ -68,11 +68,15 @@ class Recorded:
 
 @dataclass(slots=True)
 class ResourceHistory:
-    """What a node has done with one resource, oldest first; `span` as `core.history_facts.span_of` found it."""
+    """What a node has done with one resource, oldest first.
+
+    `agent` is the (type, class, provider) that did it, `span` what `core.history_facts.span_of` found.
+    """
 
     id: str | None
     element: Element
     operations: list[Recorded]
+    agent: tuple[str | None, str | None, str | None]
     span: tuple[int, int] | None = None
 
 

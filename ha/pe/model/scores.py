@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
+
+from ha.pe.model.values import MEMO_SIZE
 
 INFINITY = 1_000_000
 MINUS_INFINITY = -INFINITY
@@ -86,6 +89,7 @@ def scaled_factor(factor: float, score: int) -> float:
     return single(single(factor * score) / INFINITY)
 
 
+@lru_cache(maxsize=MEMO_SIZE)
 def scaled(factor: float, score: int) -> int:
     """`score` scaled by a colocation factor: rounded half away from zero, and never 0 unless the score is."""
     product = single(factor * score)
