@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ha.pe.model.action import IF_REQUIRED_ON_SAME_NODE, ORDERED, RUNNABLE, Action, Relation
+from ha.pe.model.action import IF_REQUIRED_ON_SAME_NODE, ORDERED, PSEUDO, RUNNABLE, Action, Relation
 
 
 @dataclass(slots=True)
@@ -135,4 +135,26 @@ def _without_one_hold_up(
     assert held, "what is stuck waits in a ring or for what is not there"
     for id in held:
         stuck[id].action.clear(RUNNABLE)
+    held |= _announcements(synapses, held)
     return [synapse for synapse in synapses if synapse.action.id not in held]
+
+
+def _announcements(synapses: list[Synapse], held: set[int]) -> set[int]:
+    """The notifications and marks that only announce what is held back; else they would be repeated for ever."""
+    followers: dict[int, list[int]] = {}
+    for synapse in synapses:
+        for relation in synapse.inputs:
+            followers.setdefault(relation.action.id, []).append(synapse.action.id)
+    idle: set[int] = set()
+    waiting = sorted(held)
+    by_id = {synapse.action.id: synapse for synapse in synapses}
+    while waiting:
+        for relation in by_id[waiting.pop()].inputs:
+            first = relation.action
+            if first.id in held or first.id in idle or first.id not in by_id:
+                continue
+            announces = first.task == "notify" or first.has(PSEUDO)
+            if announces and first.task != "stonith" and all(id in held or id in idle for id in followers[first.id]):
+                idle.add(first.id)
+                waiting.append(first.id)
+    return idle
