@@ -120,6 +120,8 @@ class RunDevice(Message, frozen=True, kw_only=True):
 
     Answered by DeviceRan with the same `key`; a repeated one is answered again, not done again. The receiver refuses
     an older view than its newest, itself as the target, and devices it does not know or may not use.
+    `confirms`: with this step the target counts as fenced, so an executor may say so in place of a leader that is
+    itself the target, or gone.
     """
 
     key: str
@@ -128,6 +130,7 @@ class RunDevice(Message, frozen=True, kw_only=True):
     target: str
     timeout_ms: int
     view: ViewId | None = None
+    confirms: bool = False
 
 
 class DeviceRan(Message, frozen=True, kw_only=True):
@@ -140,7 +143,10 @@ class DeviceRan(Message, frozen=True, kw_only=True):
 
 
 class FenceReport(Message, frozen=True, kw_only=True):
-    """From the stonithd that led a fence to those of all nodes, at its end: for their history and their crmd."""
+    """From the stonithd that led a fence to those of all nodes, at its end: for their history and their crmd.
+
+    From the executor instead when the leader was the target, or has left before it could be told.
+    """
 
     fenced: Fenced
     event: FenceEvent

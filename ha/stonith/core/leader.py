@@ -212,6 +212,7 @@ class Leader:
             target=request.target,
             timeout_ms=max(1, self._attempt_ms(request, device, action, left_ms)),
             view=request.view,
+            confirms=self._confirms(request),
         )
         request.attempt = order
         known = self._registry.device(device)
@@ -221,6 +222,13 @@ class Leader:
             return self._run_here(order, now)
         return [Note("info", f"{order.action} of {order.target} by {device} on {request.executor}"),
                 *self.repeat(request.key, now)]  # fmt: skip
+
+    def _confirms(self, request: Request) -> bool:
+        """Whether the step is the last that cuts power: what follows, if anything, switches on again."""
+        assert request.plan is not None
+        _, action, matters = request.plan.levels[request.level][request.step]
+        later = request.plan.levels[request.level][request.step + 1 :]
+        return matters and action != "on" and not any(other_matters for _, _, other_matters in later)
 
     def _attempt_ms(self, request: Request, device_id: str, action: FenceAction, left_ms: int) -> int:
         assert request.plan is not None

@@ -34,7 +34,7 @@ from ha.machine import (
 )
 from ha.stonith.core.executor import Executor, Task
 from ha.stonith.core.history import FenceLog
-from ha.stonith.core.leader import Leader
+from ha.stonith.core.leader import EVERY_STONITHD, Leader
 from ha.stonith.core.registry import CIB, Registry
 from ha.stonith.model.device import Device
 from ha.stonith.model.execution import (
@@ -67,6 +67,8 @@ from ha.stonith.msg import (
     DeviceOperationDone,
     DeviceRan,
     Devices,
+    Fenced,
+    FenceEvent,
     FenceHistory,
     FenceNode,
     FenceReport,
@@ -320,8 +322,31 @@ class FenceManager:
             kind="fence", key=order.key, device=device, action=order.action, target=order.target,
             timeout_ms=max(1, order.timeout_ms), requester=requester, on_end=self._nothing,
         )  # fmt: skip
-        task.on_end = lambda result, at: self._fence_ended(task, result, at)
+        task.on_end = lambda result, at: [
+            *self._speak_for_leader(order, task.requester, result, at),
+            *self._fence_ended(task, result, at),
+        ]
         return self._hands().submit(task, now)
+
+    def _speak_for_leader(
+        self, order: RunDevice, leader: str, result: FenceAgentResult, now: Instant
+    ) -> list[Effect]:
+        """A leader that was the target, or has left, tells nobody that the fence is confirmed: we do, at once."""
+        is_silent = leader == order.target or leader not in self._leader.members
+        if not (result.ok and order.confirms and is_silent) or leader == self._node:
+            return []
+        at_s = (now + self._leader.wall_offset_ms) // 1000
+        told = Fenced(
+            request_id=order.key, target=order.target, action=order.action, ok=True, device=order.device,
+            executor=self._node, at_s=at_s, exec_ms=result.exec_ms,
+        )  # fmt: skip
+        event = FenceEvent(
+            target=order.target, action=order.action, client="stonithd", origin=leader, device=order.device,
+            executor=self._node, state="success", at_s=at_s,
+        )  # fmt: skip
+        text = f"{order.action} of {order.target} for {leader} confirmed by {order.device} on {self._node}"
+        report = Send(EVERY_STONITHD, FenceReport(fenced=told, event=event))
+        return [Note("notice", text), Send(CRMD, told), report, *self._log.add(event)]
 
     def _refusal(self, order: RunDevice) -> str:
         newest = self._leader.newest_view

@@ -113,6 +113,45 @@ def test_the_target_never_does_it_itself() -> None:
     assert world.nodes["n1"].fenced()[0].executor == "n2"
 
 
+def test_the_executor_tells_everybody_when_the_leader_was_the_target() -> None:
+    world = World(POWER)
+    world.nodes["n1"].fences("n1")
+    world.settle()
+    world.nodes["n1"].up = False
+    world.advance(99)
+    assert world.nodes["n2"].fenced() == []
+    world.advance(10)
+    for name in ("n2", "n3"):
+        (told,) = world.nodes[name].fenced()
+        assert (told.target, told.action, told.ok, told.executor) == ("n1", "reboot", True, "n2")
+
+
+@pytest.mark.parametrize("how", [OK, FAILS], ids=["confirmed", "failed"])
+def test_the_executor_tells_everybody_when_the_leader_has_left(how: Behaviour) -> None:
+    ban = '<rsc_location id="l" rsc="power" node="n1" score="-INFINITY"/>'
+    power = primitive("power", pcmk_host_list="n4")
+    world = World(power, ("n1", "n2", "n3", "n4"), failing(how=how), constraints=ban)
+    world.nodes["n1"].fences("n4")
+    world.settle()
+    world.lose("n1")
+    world.advance(60_000)
+    assert set(world.called()) == {"n2: power reboot n4"}
+    assert [told.ok for told in world.nodes["n3"].fenced()] == ([True] if how is OK else [])
+    assert [told.ok for told in world.nodes["n2"].fenced()] == ([True] if how is OK else [])
+
+
+def test_half_a_level_is_not_told_for_a_leader_that_is_the_target() -> None:
+    resources = "".join(primitive(device, pcmk_host_list="n1") for device in ("pdu1", "pdu2"))
+    topology = '<fencing-level id="l" index="1" target="n1" devices="pdu1,pdu2"/>'
+    world = World(resources, ("n1", "n2", "n3"), topology=topology)
+    world.nodes["n1"].fences("n1", "off")
+    world.advance(50)
+    world.nodes["n1"].up = False
+    world.advance(60_000)
+    assert world.called() == ["n2: pdu1 off n1"]
+    assert world.nodes["n2"].fenced() == world.nodes["n3"].fenced() == []
+
+
 def test_alone_a_node_cannot_fence_itself() -> None:
     world = World(POWER, names=("n1",))
     world.nodes["n1"].fences("n1")
