@@ -17,6 +17,7 @@ from ha.pe.model.history import (
     INVALID_PARAMETER,
     MAX_EXIT_CODE,
     NOT_INSTALLED,
+    NOT_RUNNING,
     Execution,
     Recorded,
     ResourceHistory,
@@ -27,6 +28,8 @@ STATE_TASKS = frozenset((
     "monitor", "start", "stop", "promote", "demote", "migrate_to", "migrate_from", "asyncmon",
 ))  # fmt: skip
 """Operations whose results tell something about the state of a resource."""
+LAST_FAILURE = "_last_failure_0"
+"""How the id of an entry ends that keeps the latest failure of a resource."""
 _EXECUTIONS = {int(execution): execution for execution in Execution if execution is not Execution.CANCELLED}
 
 
@@ -73,6 +76,10 @@ def _read_operation(operation: Element) -> Recorded:
         exit_code or 0,
         execution,
         masks_probe_failure(operation),
+        execution is Execution.DONE
+        and exit_code == NOT_RUNNING
+        and is_probe(task, interval_ms)
+        and not (id or "").endswith(LAST_FAILURE),
     )
 
 

@@ -9,7 +9,7 @@ from ha.pe.core.actions import order_actions
 from ha.pe.core.digests import Match, compare_with_history, needs_host_address
 from ha.pe.core.failcounts import clear_fail_count, fail_count
 from ha.pe.core.fencing import can_fence, fence_action
-from ha.pe.core.history_facts import history_key
+from ha.pe.core.history_facts import LAST_FAILURE, history_key
 from ha.pe.core.migration_history import (
     read_failed_migration_source,
     read_failed_migration_target,
@@ -62,6 +62,13 @@ class Findings:
 def read_operation(resource: Resource, node: Node, recorded: Recorded, findings: Findings) -> None:
     """Takes one entry into account: the resource's role, its failures, and what they call for."""
     if recorded.execution is None:
+        return
+    if recorded.finds_nothing and resource.failure_expiration_ms == 0:
+        # By far the most frequent entry, on every node where the resource is not. This is all that the rest comes to.
+        resource.orig_role = Role.STOPPED
+        findings.on_fail = OnFail.IGNORE
+        set_next_role(resource, Role.UNKNOWN, "not running")
+        set_next_role(resource, Role.UNKNOWN, "clear past failures")
         return
     entry = Entry(
         resource,
@@ -120,7 +127,7 @@ def _check_expiry(entry: Entry) -> bool:
     resource, node, cluster = entry.resource, entry.node, entry.resource.cluster
     if entry.execution is Execution.NOT_INSTALLED:
         return False
-    is_last_failure = entry.id.endswith("_last_failure_0")
+    is_last_failure = entry.id.endswith(LAST_FAILURE)
     timeout_s = ms_to_s(resource.failure_expiration_ms)
     last_run = integer(entry.element.get("last-rc-change"))
     expired = False

@@ -64,6 +64,8 @@ class Recorded:
     execution: Execution | None
     masks_failure: bool
     """Whether it is a probe that found that the agent cannot work there, which is as good as "not running"."""
+    finds_nothing: bool
+    """Whether it is a plain probe that found the resource not running."""
 
 
 @dataclass(slots=True)
