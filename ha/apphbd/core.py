@@ -65,7 +65,7 @@ there is one, resets the node: an rmd that cannot live is not cured by one more.
 
 SHORT_LIFE_MS = 3_000
 
-RMD_START_MS = 30_000
+RMD_START_MS = 8_000
 """rmd beats for the first time within this, or is replaced."""
 
 Key: TypeAlias = tuple[str, int]

@@ -63,7 +63,7 @@ class Guard:
             self.supervisor.warn("apphbd is stopped: nobody watches the workers, and nobody pets the watchdog")
 
     def _tell_everything(self, apphbd: Worker) -> None:
-        self.channel.beat(busy=not self.supervisor.is_ready)
+        self.channel.beat()
         for worker in self.supervisor.workers():
             if worker is not apphbd and worker.pid:
                 self.channel.send(_expectation(worker))

@@ -95,6 +95,10 @@ class RootSupervisor(Supervisor):
     def announce_long_step(self) -> None:
         self.channel.beat(busy=True)
 
+    def end_long_step(self) -> None:
+        """Take back the long silence that was promised: a rmd that freezes now is to be found soon."""
+        self.channel.beat()
+
     def forked(self, worker: Worker) -> None:
         """In rmd, right after the fork."""
         self._guard.forked(worker)
@@ -324,7 +328,6 @@ class RootSupervisor(Supervisor):
         waited = (ProcessStates.STARTING, ProcessStates.BACKOFF, ProcessStates.EXITED)
         if not any(worker.state in waited for worker in self.workers() if worker.config.autostart):
             self.is_ready = True
-            self.channel.beat()  # takes back the long silence promised while code was read
             given_up = [worker.name for worker in self.workers() if worker.state == ProcessStates.FATAL]
             self.systemd.ready(f"without {', '.join(given_up)}" if given_up else "every worker has started")
             self.on_ready()

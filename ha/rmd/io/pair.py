@@ -12,7 +12,7 @@ from ha.ipc.limits import MAX_DATAGRAM_BYTES
 from ha.machine import Message
 from ha.rmd.model import Settings
 
-BUSY_DEADLINE_MS = 60_000
+BUSY_DEADLINE_MS = 8_000
 """What rmd promises before it does what may take long: reading workers' code from a slow disk."""
 
 

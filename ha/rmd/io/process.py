@@ -89,6 +89,8 @@ class Worker(Subprocess):
             raise BadCommand(
                 f"{self.name}: cannot load {self.config.command}: {type(error).__name__}: {error}{place}"
             ) from error
+        finally:
+            self.supervisor.end_long_step()
         if not callable(main):
             raise BadCommand(f"{self.name}: {self.config.command} is not a function")
         self._main = main
