@@ -77,7 +77,7 @@ def test_when_rmd_is_killed_its_workers_end_and_apphbd_becomes_the_new_rmd() -> 
         os.kill(rmd, signal.SIGKILL)
         assert await_new_rmd(node, rmd) == apphbd
         assert not alive(one)
-        assert rmds(node) == [apphbd]
+        wait_for(lambda: rmds(node) == [apphbd], "there is one rmd")
         assert sorted(map(title_of, children_of(apphbd))) == ["ha-apphbd n1", "ha-one n1"]
         assert "the former one: it died" in node.log()
 
@@ -90,7 +90,7 @@ def test_when_rmd_is_frozen_it_is_killed_and_replaced() -> None:
         new = await_new_rmd(node, rmd)
         assert not alive(rmd)
         assert not alive(one)
-        assert rmds(node) == [new]
+        wait_for(lambda: rmds(node) == [new], "there is one rmd")
 
 
 def test_the_pair_survives_it_again_and_again() -> None:
@@ -100,7 +100,7 @@ def test_the_pair_survives_it_again_and_again() -> None:
             assert rmd is not None
             os.kill(rmd, number)
             new = await_new_rmd(node, rmd)
-            assert rmds(node) == [new]
+            wait_for(lambda: rmds(node) == [new], "there is one rmd")
 
 
 def test_a_new_rmd_supervises_as_the_first_one_did() -> None:
