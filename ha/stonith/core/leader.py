@@ -37,6 +37,8 @@ MAX_NAME_LENGTH = 256
 MAX_ANSWERS = 100
 """Answers kept for requests that are repeated."""
 MIN_TIMEOUT_MS = 1_000
+CONFIRMATION_VALID_MS = 60_000
+"""How long a confirmed fence answers a crmd that has forgotten it, if the target is not seen meanwhile."""
 METADATA_PATIENCE_MS = 2_000
 """How long a fence waits for meta-data still being read after a start; an agent may be slow to tell, or never do."""
 
@@ -79,7 +81,9 @@ class Leader:
         self._run_here = run_here
         self._requests: dict[str, Request] = {}
         self._answers: OrderedDict[str, Fenced] = OrderedDict()
+        self._down: dict[tuple[str, FenceAction], tuple[Fenced, Instant]] = {}  # led here, not seen since
         self.members: tuple[str, ...] = ()
+        self.quorate = False
         self.newest_view: ViewId | None = None
         self.wall_offset_ms = 0
 
@@ -94,6 +98,10 @@ class Leader:
             return self._refuse(message, asker, reason)
         if not is_name(message.target) or not is_name(message.request_id):
             return self._refuse(message, asker, "target and request id must be printable, 1 to 256 characters")
+        down = self._confirmed_down(message, asker, now)
+        if down is not None:
+            text = f"{message.action} of {message.target} was confirmed a moment ago, and it was not seen since"
+            return [Note("notice", text), *self._tell(asker, message.request_id, down)]
         equal = self._under_way(message.target, message.action)
         if equal is not None:
             if (asker, message.request_id) not in equal.askers:
@@ -129,6 +137,15 @@ class Leader:
             request.state = "delayed"
             return [*effects, Arm(f"begin {request.key}", now + delay_ms)]
         return effects + self.begin(request.key, now)
+
+    def _confirmed_down(self, message: FenceNode, asker: Asker, now: Instant) -> Fenced | None:
+        """For a crmd that was restarted before it wrote down what it was told. A person's request is always done (P1:
+        so is one for a node that is or was a member since, and any without quorum: others may have let it in)."""
+        known = self._down.get((message.target.lower(), message.action))
+        if known is None or isinstance(asker, Client) or not self.quorate or message.target.lower() in self.members:
+            return None
+        told, at = known
+        return told if now - at < CONFIRMATION_VALID_MS else None
 
     def _under_way(self, target: str, action: FenceAction) -> Request | None:
         wanted = (target.lower(), action)
@@ -305,6 +322,10 @@ class Leader:
         effects: list[Effect] = [Disarm(f"{kind} {request.key}") for kind in ("begin", "expire", "repeat")]
         result = f"confirmed by {devices} on {executor}" if ok else f"failed: {reason}"
         effects.append(Note("notice" if ok else "error", f"{request.action} of {request.target} {result}"))
+        if ok and request.used and request.action != "on" and request.target not in self.members:
+            self._down[(request.target, request.action)] = (told, now)
+        if request.action == "on":
+            self._forget_down((request.target,))
         for asker, request_id in request.askers:
             effects += self._tell(asker, request_id, told)
         if ok and all(asker != CRMD for asker, _ in request.askers):
@@ -359,6 +380,7 @@ class Leader:
 
     def members_changed(self, now: Instant) -> list[Effect]:
         """An order to a node that has left will not be answered."""
+        self._forget_down(self.members)
         effects: list[Effect] = []
         for request in list(self._requests.values()):
             gone = request.executor != self._node and request.executor not in self.members
@@ -366,8 +388,12 @@ class Leader:
                 effects += self._attempt_failed(request, f"{request.executor} has left the cluster", now)
         return effects
 
+    def _forget_down(self, seen: tuple[str, ...]) -> None:
+        self._down = {key: known for key, known in self._down.items() if key[0] not in seen}
+
     def executor_is_back(self, node: str, now: Instant) -> list[Effect]:
         """A stonithd that was restarted may have lost what it was told."""
+        self._forget_down((node,))
         effects: list[Effect] = []
         for request in list(self._requests.values()):
             if request.attempt is not None and request.executor == node != self._node:

@@ -272,6 +272,7 @@ class FenceManager:
         return [Persist(VIEW, encode(view))]
 
     def _membership(self, message: MembershipEvent, now: Instant) -> list[Effect]:
+        self._leader.quorate = message.view is not None and message.view.quorate
         if message.view is None:
             return []  # evicted: whoever fences now knows its members from its own node's ccm
         effects = self._learn_view(message.view.id)

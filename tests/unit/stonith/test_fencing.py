@@ -152,6 +152,37 @@ def test_half_a_level_is_not_told_for_a_leader_that_is_the_target() -> None:
     assert world.nodes["n2"].fenced() == world.nodes["n3"].fenced() == []
 
 
+def test_a_restarted_crmd_is_answered_by_what_was_confirmed_while_the_target_was_not_seen() -> None:
+    world = World(POWER)
+    world.lose("n3")
+    node = world.nodes["n1"]
+    node.fences("n3", key="a")
+    world.advance(1_000)
+    node.fences("n3", key="b")
+    assert [told.request_id for told in node.fenced()] == ["a", "b"]
+    assert len(world.called()) == 1
+    node.program(FenceNode(request_id="c", target="n3", action="reboot", timeout_ms=10_000))
+    world.advance(1_000)
+    assert len(world.called()) == 2
+    node.fences("n3", "off", key="d")
+    world.advance(61_000)
+    node.fences("n3", key="e")
+    assert [call.split()[2] for call in world.called()] == ["reboot", "reboot", "off", "reboot"]
+
+
+def test_a_target_that_came_back_and_is_lost_again_is_fenced_again() -> None:
+    world = World(POWER)
+    world.lose("n3")
+    world.nodes["n1"].fences("n3", key="a")
+    world.advance(1_000)
+    world.nodes["n3"].up = True
+    world.new_view("n1", "n2", "n3")
+    world.lose("n3")
+    world.nodes["n1"].fences("n3", key="b")
+    world.advance(1_000)
+    assert world.called() == ["n1: power reboot n3"] * 2
+
+
 def test_alone_a_node_cannot_fence_itself() -> None:
     world = World(POWER, names=("n1",))
     world.nodes["n1"].fences("n1")
