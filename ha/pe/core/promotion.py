@@ -203,10 +203,11 @@ def _sort_by_promotion(clone: Clone) -> None:
             instance.promotion_priority = MINUS_INFINITY
             _tell(instance, MINUS_INFINITY, "no place")
         elif instance.promotion_priority >= 0:
+            # Where the cluster is not symmetric, an unmanaged instance may be on a node the clone has no opinion of.
             entry = clone.allowed.get(place.node.id)
-            assert entry is not None
-            instance.promotion_priority = entry.score
-            _tell(instance, entry.score, f"score of {clone.id}")
+            if entry is not None:
+                instance.promotion_priority = entry.score
+                _tell(instance, entry.score, f"score of {clone.id}")
     clone.children.sort(key=cmp_to_key(_compare))
     clone.updating_nodes = False
 
