@@ -3,5 +3,8 @@
 
 cases          finds the cases and what judges them, and runs our crm_simulate on them in this process
 run            prints how many cases reach each level; rewrites the ratchet
+oracle         random clusters, decided by an installed crm_simulate and by ours
+play           random clusters, every transition played to its end
+fuzz           crm_simulate and crm_verify on spoiled input (mutations)
 ratchet.json   per level, the cases that pass; `test_ratchet` fails when one of them no longer does
 """
