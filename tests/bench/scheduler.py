@@ -41,6 +41,7 @@ class Run:
     wall_s: float
     cpu_s: float
     peak_mb: float
+    status: int
 
 
 def run(command: Sequence[str]) -> Run | None:
@@ -53,8 +54,7 @@ def run(command: Sequence[str]) -> Run | None:
     wall_s = time.monotonic() - began
     if process.returncode == 124:
         return None
-    assert process.returncode == 0, f"{command}: exit status {process.returncode}"
-    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode)
 
 
 def from_file(program: Sequence[str], cib: Path, graph: Path) -> Run | None:
@@ -95,7 +95,7 @@ def times_after_diffs(text: bytes, graph: bytes) -> list[float]:
     from lxml import etree
 
     from ha.cib.model.diff import apply_diff
-    from ha.cib.model.document import Document
+    from ha.cib.model.document import Document, attributes_of
     from ha.cib.model.edit import Transaction
     from ha.cib.model.parse import parse
     from ha.pe.core.kept import KeptModel
@@ -111,7 +111,7 @@ def times_after_diffs(text: bytes, graph: bytes) -> list[float]:
         state = sender.root.findall("status/node_state")[-1]
         place = next(state.iter("lrm_rsc_op"), state)
         change = Transaction(sender)
-        change.set_attributes(place, {**dict(place.attrib), "crm-debug-origin": f"bench-{number}"})
+        change.set_attributes(place, {**attributes_of(place), "crm-debug-origin": f"bench-{number}"})
         diff = change.diff()
         assert diff is not None
         published = etree.tostring(diff)
@@ -143,6 +143,7 @@ def large(sizes: Sequence[str], peer: str | None, folder: Path) -> None:
             theirs = from_file((peer,), cib, folder / "theirs.xml") if peer else None
             ours = from_file(OURS, cib, folder / "ours.xml")
             assert ours is not None, f"more than {LIMIT_S} s"
+            assert ours.status == 0, f"{cib.name}: exit status {ours.status}"
             inside = subprocess.run(
                 [sys.executable, "-m", "tests.bench.scheduler", "--in-process", str(cib)],
                 check=True, capture_output=True, text=True,
@@ -202,11 +203,12 @@ def cases(peer: str | None, folder: Path, processes: int) -> None:
         programs = {"crm_simulate": (peer,) if peer else (), "ours": OURS}
         for name, program in programs.items():
             if program:
-                runs = [from_file(program, path, folder / "graph.xml") for path in some]
-                assert all(runs), f"more than {LIMIT_S} s"
-                wall = quantiles([run.wall_s for run in runs if run])
-                print(f"{len(some)} cases, a process for each, {name}: wall {wall}; CPU "
-                      f"{quantiles([run.cpu_s for run in runs if run])}")  # fmt: skip
+                tried = [from_file(program, path, folder / "graph.xml") for path in some]
+                # The peer is older than some of the cases, and refuses their schema.
+                runs = [run for run in tried if run is not None and run.status == 0]
+                assert runs, f"{name}: no case was decided"
+                wall, cpu = quantiles([run.wall_s for run in runs]), quantiles([run.cpu_s for run in runs])
+                print(f"{len(runs)} of {len(some)} cases, a process for each, {name}: wall {wall}; CPU {cpu}")
     finally:
         listed.close()
 
