@@ -34,3 +34,16 @@ def test_a_truncated_file_is_refused_with_the_place(tmp_path: Path, capsys: pyte
     path.write_bytes(EXAMPLE[: len(EXAMPLE) // 2])
     assert crm_simulate(["-x", str(path), "-S"]) == Exit.DATA_ERROR
     assert "line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("call_id", ["", "Promoted", "-5min", "9" * 40])
+def test_a_call_id_that_is_no_number_is_played_over(call_id: str, tmp_path: Path) -> None:
+    cib = EXAMPLE.replace(b'call-id="2"', f'call-id="{call_id}"'.encode()).replace(b'id="A_monitor_10000"', b'id="A_x"')
+    assert attempt(1, cib, tmp_path / "cib.xml") == ("", Exit.OK)
+
+
+@pytest.mark.parametrize("name", ["-5min", "a b", "%s", "a:b", "10s"])
+def test_a_parameter_whose_name_is_no_attribute_is_written_as_an_element(name: str, tmp_path: Path) -> None:
+    pair = f'<instance_attributes id="A-i"><nvpair id="A-i-p" name="{name}" value="v"/></instance_attributes>'
+    cib = EXAMPLE.replace(b"<operations>", pair.encode() + b"<operations>", 1)
+    assert attempt(1, cib, tmp_path / "cib.xml") == ("", Exit.OK)

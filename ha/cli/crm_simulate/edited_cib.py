@@ -12,6 +12,7 @@ from lxml.etree import _Element as Element
 from ha.pe.core.digests import digest, operation_parameters_of
 from ha.pe.model.action import notify_key, operation_key
 from ha.pe.model.cluster import FEATURE_SET
+from ha.pe.model.values import integer
 
 PROGRAM = "crm_simulate"
 _NOBODY = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
@@ -125,7 +126,7 @@ class EditedCib:
 
     def record(self, history: Element, result: Result) -> None:
         """Writes the result of an operation into a history."""
-        call_id = 1 + max((int(op.get("call-id") or 0) for op in history.iterchildren("lrm_rsc_op")), default=0)
+        call_id = 1 + max((integer(op.get("call-id")) or 0 for op in history.iterchildren("lrm_rsc_op")), default=0)
         for entry_id in result.entry_ids():
             entry = next((op for op in history.iterchildren("lrm_rsc_op") if op.get("id") == entry_id), None)
             if entry is None:

@@ -6,6 +6,9 @@ The format is Pacemaker's: a synapse per action, with the actions that must be d
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 from ha.pe.core.actions import pseudo_action
 from ha.pe.core.completion import Synapse, completable
 from ha.pe.core.digests import meta_name, xml_attribute
@@ -27,6 +30,7 @@ from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
 from ha.pe.model.values import integer
 
+_ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][-A-Za-z0-9_.]*")
 _FENCING = ("off", "reboot")
 
 
@@ -131,6 +135,8 @@ class GraphWriter:
             level = level.parent
         if resource is not None:
             add_guest_meta(action, attributes)
+        for name in [name for name in attributes if not _is_attribute_name(name)]:
+            numbered.append(f"<param{_attributes({'name': name, 'value': attributes.pop(name)})}/>")
         text = _attributes({name: attributes[name] for name in sorted(attributes)})
         return f"<attributes{text}>{''.join(numbered)}</attributes>" if numbered else f"<attributes{text}/>"
 
@@ -191,6 +197,12 @@ def _write_synapse(number: int, synapse: Synapse, parts: list[str]) -> None:
 
 def _maintenance_changed(node: Node) -> bool:
     return node.is_remote_kind and node.maintenance is not node.remote_maintenance
+
+
+@lru_cache(maxsize=4096)
+def _is_attribute_name(name: str) -> bool:
+    """Whether XML takes it for an attribute. Other names of parameters are written as numbered ones are."""
+    return _ATTRIBUTE_NAME.fullmatch(name) is not None
 
 
 def _attributes(attributes: dict[str, str]) -> str:
