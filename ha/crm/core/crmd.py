@@ -377,6 +377,8 @@ class Crmd:
         reports, self.early_reports = self.early_reports, []
         for node, report in reports:
             self.report(node, report)
+        # After a restart of our cib in the same term, what was committed meanwhile came with no news of its own.
+        self.scheduling.news("the CIB was read anew")
 
     def configuration_read(self) -> None:
         if self.ground.loaded:

@@ -28,6 +28,11 @@ LOST = {"in_ccm": "false", "crmd": "offline", "join": "down", "crm-debug-origin"
 GONE = {"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "down", "crm-debug-origin": "view"}
 
 
+LEAVES_THE_LAST_RESULT = frozenset({"monitor", "stop"})
+"""Operations under way that do not hide the last result from the policy engine (P1): until a stop has succeeded the
+resource is where it was started, whatever a probe that waits behind the stop will find."""
+
+
 class StatusKeeper:
     def __init__(self, crmd: Crmd) -> None:
         self.crmd = crmd
@@ -204,7 +209,10 @@ class StatusKeeper:
             last += 1
             resources[order.resource.id] = order.resource
             entry = pending_entry(order, node, last, self.context.unix_s())
-            wanted.setdefault(order.resource.id, {})[entry["id"]] = entry
+            history = wanted.setdefault(order.resource.id, {})
+            if order.operation in LEAVES_THE_LAST_RESULT and entry["id"] in history:
+                continue
+            history[entry["id"]] = entry
         known = self.copy.nodes[node].resources
         for name in [n for n in known if n not in wanted]:
             self.copy.drop_resource(node, name)
