@@ -150,7 +150,7 @@ def _parse_action(element: etree._Element) -> Action:
         if child.tag == "primitive":
             resource.update(_texts(child))
         elif child.tag == "attributes":
-            for name, value in _texts(child).items():
+            for name, value in {**_texts(child), **_params(child)}.items():
                 if name.startswith(META_PREFIX):
                     meta[name[len(META_PREFIX) :]] = value
                 else:
@@ -185,6 +185,11 @@ def _check_inputs(synapses: tuple[Synapse, ...], actions: Mapping[int, Action]) 
         for wanted in synapse.inputs:
             if wanted not in actions:
                 raise GraphError(f"synapse {synapse.id} waits for action {wanted}, which is not in the graph")
+
+
+def _params(element: etree._Element) -> dict[str, str]:
+    """Parameters whose names no XML attribute may have, as `<param name= value=>`."""
+    return {str(child.get("name")): str(child.get("value", "")) for child in element.iterchildren("param")}
 
 
 def _texts(element: etree._Element) -> dict[str, str]:

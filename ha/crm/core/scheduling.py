@@ -58,7 +58,7 @@ class Scheduling:
 
     @property
     def idle(self) -> bool:
-        return self.crmd.fsm.state == "S_IDLE" and not self.needed
+        return self.crmd.fsm.state == "S_IDLE" and not self.needed and not self.crmd.takeover_grace.waiting
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
