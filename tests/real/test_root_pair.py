@@ -30,6 +30,11 @@ def await_new_rmd(node: Node, former: int) -> int:
     return wait_for(ready, f"another rmd than {former} serves; log:\n{node.log()}")
 
 
+def await_one_rmd(node: Node, pid: int) -> None:
+    """A process has its title a moment after it has its work."""
+    wait_for(lambda: rmds(node) == [pid], f"{pid} is the one rmd")
+
+
 def rmds(node: Node) -> list[int]:
     """Every process that holds this node's title of rmd or apphbd and its log open."""
     log = str(node.root.log_dir / "rmd.log")
@@ -77,7 +82,7 @@ def test_when_rmd_is_killed_its_workers_end_and_apphbd_becomes_the_new_rmd() -> 
         os.kill(rmd, signal.SIGKILL)
         assert await_new_rmd(node, rmd) == apphbd
         assert not alive(one)
-        wait_for(lambda: rmds(node) == [apphbd], "there is one rmd")
+        await_one_rmd(node, apphbd)
         assert sorted(map(title_of, children_of(apphbd))) == ["ha-apphbd n1", "ha-one n1"]
         assert "the former one: it died" in node.log()
 
@@ -90,7 +95,7 @@ def test_when_rmd_is_frozen_it_is_killed_and_replaced() -> None:
         new = await_new_rmd(node, rmd)
         assert not alive(rmd)
         assert not alive(one)
-        wait_for(lambda: rmds(node) == [new], "there is one rmd")
+        await_one_rmd(node, new)
 
 
 def test_the_pair_survives_it_again_and_again() -> None:
@@ -100,7 +105,7 @@ def test_the_pair_survives_it_again_and_again() -> None:
             assert rmd is not None
             os.kill(rmd, number)
             new = await_new_rmd(node, rmd)
-            wait_for(lambda: rmds(node) == [new], "there is one rmd")
+            await_one_rmd(node, new)
 
 
 def test_a_new_rmd_supervises_as_the_first_one_did() -> None:
