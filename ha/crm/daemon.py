@@ -10,15 +10,10 @@ from ha.crm.core import build
 from ha.heartbeat.io import load_as_member
 from ha.heartbeat.model import HaCfError
 from ha.root import Root
-from ha.shell import BeatTimes, run_worker
+from ha.shell import PROFILE_BEATS, run_worker
 
 EXIT_CONFIG = 78
 """ha.cf is unusable (EX_CONFIG of sysexits.h)."""
-
-BEATS = {
-    "default": BeatTimes(interval_ms=200, warntime_ms=600, deadline_ms=1_000),
-    "fast": BeatTimes(interval_ms=50, warntime_ms=150, deadline_ms=300),
-}
 
 
 def main(root: Root) -> int:
@@ -35,4 +30,4 @@ def main(root: Root) -> int:
         "initdead_ms": ha_cf.initdead_ms,
     }
     machine = build(**settings)
-    return run_worker("crmd", machine, root=root, beat=BEATS[ha_cf.profile], settings=settings)
+    return run_worker("crmd", machine, root=root, beat=PROFILE_BEATS[ha_cf.profile], settings=settings)

@@ -17,10 +17,10 @@ from typing import Any
 from ha.machine import Machine
 from ha.root import Root
 from ha.shell.adapters import Adapter, MediumAdapter
-from ha.shell.beats import BeatTimes
+from ha.shell.beats import PROFILE_BEATS, BeatTimes
 from ha.shell.loop import Loop
 
-__all__ = ["Adapter", "BeatTimes", "Loop", "MediumAdapter", "run_worker"]
+__all__ = ["PROFILE_BEATS", "Adapter", "BeatTimes", "Loop", "MediumAdapter", "run_worker"]
 
 
 def run_worker(

@@ -25,6 +25,13 @@ class BeatTimes:
         assert 0 < self.interval_ms < self.warntime_ms <= self.deadline_ms, self
 
 
+PROFILE_BEATS = {
+    "default": BeatTimes(),
+    "fast": BeatTimes(interval_ms=50, warntime_ms=150, deadline_ms=300),
+}
+"""By ha.cf's `profile`, for workers whose hang must be found as fast as the profile promises."""
+
+
 class Beater:
     def __init__(self, worker: str, root: Root, times: BeatTimes) -> None:
         self.times = times

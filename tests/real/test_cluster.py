@@ -81,6 +81,7 @@ def test_a_frozen_node_is_fenced_too(c: TestCluster) -> None:
     wait_for(lambda: c.order(f"status {lost}") == "off", "the frozen node is fenced")
     wait_for(lambda: c.where(SERVICE) and c.where(SERVICE) != [lost], "the service runs elsewhere")
     c.settle(*others(c, lost))
+    assert len(c.where(SERVICE)) == 1
 
 
 def test_standby_moves_the_service_and_back_into_service_does_not_disturb_it(c: TestCluster) -> None:

@@ -49,10 +49,7 @@ def locate(session: Session) -> int:
         for node in instance.active:
             found = True
             promoted = " Promoted" if instance.orig_role == Role.PROMOTED else ""
-            if resource.is_group or instance.id == name:
-                print(f"resource {name} is running on: {node.name}{promoted}")
-            else:
-                print(f"resource {name} is running on: {node.name}{promoted}")
+            print(f"resource {name} is running on: {node.name}{promoted}")
         if resource.is_group and found:
             break
     if not found:
