@@ -172,7 +172,7 @@ class Runners:
 
 def _open_holder(holder: Holder) -> int | None:
     """A pidfd of the claimant, None when it is gone. The start time tells it from a later owner of its pid."""
-    if holder.start_ticks < 0:
+    if holder.pid <= 0 or holder.start_ticks < 0:
         return None
     try:
         pidfd = os.pidfd_open(holder.pid)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,6 +198,17 @@ def test_a_damaged_result_is_a_lost_job(bench: Bench) -> None:
 
 def test_a_stranger_with_the_pid_of_a_former_runner_is_not_killed(bench: Bench) -> None:
     bench.spool.write_job(Job(id="x", argv=("/bin/true",), timeout_ms=1))
-    bench.spool.claim("x", Holder(os.getsid(0), 1))  # a session of that number, but led by a later process
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        bench.spool.claim("x", Holder(stranger.pid, 1))  # a session of that number, but led by a later process
+        bench.runners.await_end("x", bench.note("x"))
+        assert bench.ends["x"].fate == "lost"
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+@pytest.mark.parametrize("pid", [0, -7])
+def test_a_claim_that_names_no_process_means_a_lost_job(bench: Bench, pid: int) -> None:
+    bench.spool.write_job(Job(id="x", argv=("/bin/true",), timeout_ms=1))
+    bench.spool.claim("x", Holder(pid, 1))  # pid 0: as seen from a session whose leader is outside the container
     bench.runners.await_end("x", bench.note("x"))
-    assert bench.ends["x"].fate == "lost"  # and this test lives to say so
+    assert bench.ends["x"].fate == "lost"
