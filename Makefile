@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1000
+PORT ?= 8377
 CASES ?= ../shared/conformance
 PREFIX ?= /usr/local
 
@@ -24,7 +25,7 @@ $(READY): pyproject.toml .ci/setup
 	@touch $@
 
 demo: setup ## run three nodes, a web page that survives the loss of its node
-	@$(BIN)/ha playground demo
+	@$(BIN)/ha playground demo --port $(PORT)
 
 check: setup ## the fast loop: style, types, layers, unit tests, scenarios (under two minutes)
 	$(BIN)/ruff check .

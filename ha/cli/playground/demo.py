@@ -78,7 +78,8 @@ def check_port_free(port: int) -> None:
             probe.bind((ADDRESS, port))
         except OSError as error:
             raise PlaygroundError(
-                f"port {port} on {ADDRESS} cannot be had ({error.strerror}): choose another with --port"
+                f"port {port} on {ADDRESS} cannot be had ({error.strerror}): "
+                f"choose another with --port (make demo PORT=8378)"
             ) from error
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -146,6 +147,17 @@ def fetch(agent: Agent) -> str:
         return str(answer.read().decode())
 
 
+def kill(pid: int) -> None:
+    """SIGKILL, and wait until it has taken effect: kill(2) returns before that on another processor."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        ended, _, _ = select.select([pidfd], [], [], 10)
+        assert ended, f"process {pid} outlives SIGKILL"
+    finally:
+        os.close(pidfd)
+
+
 def server_pid(agent: Agent) -> int:
     return int((Path(agent.environment["HA_RSCTMP"]) / "WebPage-r1.pid").read_text().split()[0])
 
@@ -193,7 +205,7 @@ def test_a_page_can_be_fetched_without_curl(page: Agent, tmp_path: Path) -> None
 def test_a_killed_server_is_not_running_and_can_be_started_again(page: Agent) -> None:
     page("start")
     pid = server_pid(page)
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     assert page("monitor") == 7
     assert page("start") == 0
     assert server_pid(page) != pid
@@ -248,7 +260,7 @@ def test_the_claim_of_a_node_without_power_is_void(tmp_path: Path) -> None:
     one, two = (Agent(tmp_path, "ocf/heartbeat", "Address", node=node, ip="127.0.0.80") for node in ("n1", "n2"))
     one("start")
     (claim,) = tmp_path.glob("ha-addresses-*/127.0.0.80")
-    os.kill(int(claim.read_text().split()[0]), signal.SIGKILL)
+    kill(int(claim.read_text().split()[0]))
     assert one("monitor") == 7
     assert two("start") == 0
     assert two("monitor") == 0
