@@ -48,22 +48,15 @@ class Agenda:
     def after(self, delay_us: int, action: Action) -> Ticket:
         return self.at(self.now_us + delay_us, action)
 
-    def next_at_us(self) -> int | None:
-        """When the next appointment is due; None when there is none."""
-        while self._heap and self._heap[0][2].action is None:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    def advance(self, limit_us: int) -> bool:
-        """Do the next thing due until `limit_us`, or move there. True when something was done."""
-        due = self.next_at_us()
-        if due is None or due > limit_us:
-            assert limit_us >= self.now_us, limit_us
-            self.now_us = limit_us
-            return False
-        at_us, _, ticket = heapq.heappop(self._heap)
-        assert ticket.action is not None
-        assert at_us >= self.now_us, "time went back"
-        self.now_us = at_us
-        ticket.action()
-        return True
+    def run_until(self, limit_us: int) -> None:
+        """Do everything due until `limit_us`, in order, and be there."""
+        assert limit_us >= self.now_us, limit_us
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= limit_us:
+            at_us, _, ticket = pop(heap)
+            action = ticket.action
+            if action is not None:
+                assert at_us >= self.now_us, "time went back"
+                self.now_us = at_us
+                action()
+        self.now_us = limit_us

@@ -25,13 +25,14 @@ MAX_CRASH_EFFECTS = 40
 """A worker told to die between two effects does so within that many."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trouble:
-    """What a troublemaker may use."""
+    """What a troublemaker may use. By `undone_us` every undo that was put off is done."""
 
     cluster: Cluster
     chance: Random
     resources: tuple[str, ...]
+    undone_us: int = 0
 
     def node(self) -> Node:
         """Rather one that runs something than an idle one: there is more to break."""
@@ -59,7 +60,9 @@ class Trouble:
             )
 
     def later(self, low_ms: int, high_ms: int, act: Callable[[], None]) -> None:
-        self.cluster.world.agenda.after(self.chance.randrange(low_ms, high_ms) * MS, act)
+        at_us = self.cluster.world.agenda.now_us + self.chance.randrange(low_ms, high_ms) * MS
+        self.undone_us = max(self.undone_us, at_us)
+        self.cluster.world.agenda.at(at_us, act)
 
 
 def kill_worker(trouble: Trouble) -> None:

@@ -7,7 +7,6 @@ with a peer reaches the node whose address it is (`ADDRESS:PORT`, the address al
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +35,11 @@ class Weather:
     reordering: float = 0.0
     reordering_us: int = 30_000
 
+    @property
+    def calm(self) -> bool:
+        """Nothing is left to chance: all receivers have a packet at the same time."""
+        return not (self.jitter_us or self.loss or self.duplication or self.reordering)
+
 
 class Network:
     def __init__(self, world: World, chance: Random) -> None:
@@ -62,32 +66,41 @@ class Network:
     def send(self, sender: Node, wire: Wire, data: bytes) -> None:
         assert len(data) <= MAX_PACKET_BYTES, f"{sender.name} sends a packet of {len(data)} bytes"
         self.world.digest(data)
-        for receiver in self._receivers(sender, wire):
-            self.sent += 1
-            if self.is_cut(sender.name, receiver.name, wire.medium) or self.chance.random() < self.weather.loss:
+        receivers = self._receivers(sender, wire)
+        self.sent += len(receivers)
+        if self.cuts:
+            reached = [node for node in receivers if not self.is_cut(sender.name, node.name, wire.medium)]
+            self.lost += len(receivers) - len(reached)
+            receivers = reached
+        source, packet = Wire(wire.medium, sender.endpoint), Packet(data=data)
+        if self.weather.calm:
+            self.world.agenda.after(self.weather.delay_us, lambda: self._arrive(receivers, source, packet))
+            return
+        for receiver in receivers:
+            if self.chance.random() < self.weather.loss:
                 self.lost += 1
                 continue
-            self._carry(sender, receiver, wire.medium, data)
+            self._carry(receiver, source, packet)
             if self.weather.duplication and self.chance.random() < self.weather.duplication:
-                self._carry(sender, receiver, wire.medium, data)
+                self._carry(receiver, source, packet)
 
-    def _receivers(self, sender: Node, wire: Wire) -> Iterable[Node]:
+    def _receivers(self, sender: Node, wire: Wire) -> list[Node]:
         nodes = self.world.nodes.values()
         if not wire.peer:
             return [node for node in nodes if node is not sender]
         address = wire.peer.rsplit(":", 1)[0]
         return [node for node in nodes if node.address == address]
 
-    def _carry(self, sender: Node, receiver: Node, medium: str, data: bytes) -> None:
+    def _carry(self, receiver: Node, source: Wire, packet: Packet) -> None:
         delay_us = self.weather.delay_us
         if self.weather.jitter_us:
             delay_us += self.chance.randrange(self.weather.jitter_us)
         if self.weather.reordering and self.chance.random() < self.weather.reordering:
             delay_us += self.chance.randrange(self.weather.reordering_us)
-        source = Wire(medium, f"{sender.address}:{PORT}")
-        self.world.agenda.after(delay_us, lambda: self._arrive(receiver, source, data))
+        self.world.agenda.after(delay_us, lambda: self._arrive([receiver], source, packet))
 
-    def _arrive(self, receiver: Node, source: Wire, data: bytes) -> None:
-        heartbeat = receiver.processes.get("heartbeat")
-        if heartbeat is not None:
-            heartbeat.post(Received(source, Packet(data=data)))
+    def _arrive(self, receivers: list[Node], source: Wire, packet: Packet) -> None:
+        for receiver in receivers:
+            heartbeat = receiver.processes.get("heartbeat")
+            if heartbeat is not None:
+                heartbeat.post(Received(source, packet))

@@ -11,6 +11,7 @@ from ha.sim.agents import Agents
 from ha.sim.clock import NodeClock
 from ha.sim.disk import Disk
 from ha.sim.links import Connection
+from ha.sim.network import PORT
 from ha.sim.process import Process
 from ha.sim.supervision import RmdTwin, Supervisor
 
@@ -29,6 +30,7 @@ class Node:
         self.name = name
         self.number = number
         self.address = f"10.0.0.{number}"
+        self.endpoint = f"{self.address}:{PORT}"
         self.clock = NodeClock()
         self.disk = Disk(world.chance(f"disk/{name}"))
         self.powered = False

@@ -66,6 +66,7 @@ class Process:
         self.node = node
         self.world = node.world
         self.name = name
+        self.label = f"{node.name}/{name}"
         self.machine = machine
         self.incarnation = incarnation
         self.alive = True
@@ -86,7 +87,7 @@ class Process:
         self._last_now = 0
 
     def __repr__(self) -> str:
-        return f"{self.node.name}/{self.name}"
+        return self.label
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class Process:
         while self._outbox and not self._writing and self.alive and not self.frozen and not self.node.paused:
             if self.crash_after is not None:
                 if self.crash_after == 0:
-                    self.world.log(f"{self!r}", "crash", "dies between two effects")
+                    self.world.log(self.label, "crash", "dies between two effects")
                     self.node.supervisor.died(self)
                     return
                 self.crash_after -= 1
@@ -273,7 +274,7 @@ class Process:
         self.node.tickled_us = self.world.agenda.now_us
 
     def _note(self, effect: Note) -> None:
-        self.world.log(f"{self!r}", effect.level, effect.text)
+        self.world.log(self.label, effect.level, effect.text)
 
 
 _HANDLERS: dict[type, Any] = {

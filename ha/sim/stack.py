@@ -122,7 +122,7 @@ def production(options: dict[str, str]) -> Stack:
 
 def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap | None = None) -> World:
     world = World(production(options), names, seed=seed, options=options, wrap=wrap)
-    world.watchers += all_promises(world)
+    world.watch(*all_promises(world))
     return world
 
 

@@ -106,6 +106,7 @@ class Swarm:
         self.resources = tuple(
             line.split()[1] for line in self.configuration if line.startswith("primitive ") and "stonith:" not in line
         )
+        self.trouble = Trouble(self.cluster, self.world.chance("faults"), self.resources)
         self.acknowledged: dict[str, str] = {}
         self._marks = 0
 
@@ -145,8 +146,8 @@ class Swarm:
         self._settle()
 
     def _trouble(self) -> None:
-        chance = self.world.chance("faults")
-        trouble = Trouble(self.cluster, chance, self.resources)
+        chance = self.trouble.chance
+        trouble = self.trouble
         watch = self._watcher(NoRestarts)
         watch.armed = self.plan.profile == "workers"
         for _ in range(self.plan.faults):
@@ -168,7 +169,7 @@ class Swarm:
                 process.crash_after = None
                 if process.frozen:
                     self.cluster.thaw(node.name, process.name)
-        world.run_for(35_000)  # every undo that a troublemaker has put off is done by then
+        world.run_until_us(max(world.agenda.now_us, self.trouble.undone_us))
         self._switch_on()
         if self.configuration:
             self._settle(resources=False)

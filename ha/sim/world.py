@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
+from typing import get_args
 
 from ha.machine import Effect, Event, Execute, Fence, Level, Machine, Note, Persist
 from ha.sim.agenda import MS, Agenda
@@ -20,6 +21,8 @@ from ha.sim.network import Network
 from ha.sim.node import BOOT_US, Node
 from ha.sim.power import PowerSwitch
 from ha.sim.process import Process
+
+_NAMES: dict[type, bytes] = {kind: kind.__name__.encode() for kind in get_args(Effect)}
 
 QUIET_LEVELS: frozenset[str] = frozenset({"debug", "info"})
 """Notes below notice are no part of a golden trace."""
@@ -112,7 +115,10 @@ class World:
         self.seed = seed
         self.agenda = Agenda()
         self.trace: list[TraceLine] = []
-        self.watchers = list(watchers)
+        self.watchers: list[Watcher] = []
+        self._watch_steps: list[Callable[[Process, Event, list[Effect]], None]] = []
+        self._watch_effects: list[Callable[[Process, Effect], None]] = []
+        self.watch(*watchers)
         self.options = dict(options or {})
         self.misbehaviours: list[Misbehaviour] = []
         self.busy_us = 0
@@ -127,6 +133,12 @@ class World:
         self.nodes: dict[str, Node] = {}
         for number, name in enumerate(names, start=1):
             self.nodes[name] = Node(self, name, number)
+
+    def watch(self, *watchers: Watcher) -> None:
+        """Have them see everything from now on. Steps and effects are many: who does not look is not called."""
+        self.watchers += watchers
+        self._watch_steps += [w.stepped for w in watchers if type(w).stepped is not Watcher.stepped]
+        self._watch_effects += [w.carrying_out for w in watchers if type(w).carrying_out is not Watcher.carrying_out]
 
     # Chance, identity, trace -----------------------------------------------------------------------------------------
 
@@ -162,19 +174,22 @@ class World:
             watcher.spawned(process)
 
     def stepped(self, process: Process, event: Event, effects: list[Effect]) -> None:
-        self.digest(f"{self.agenda.now_us} {process!r} {type(event).__name__} {len(effects)}\n".encode())
-        for watcher in self.watchers:
-            watcher.stepped(process, event, effects)
+        self.digest(f"{self.agenda.now_us} {process.label} {type(event).__name__} {len(effects)}\n".encode())
+        for watch in self._watch_steps:
+            watch(process, event, effects)
 
     def carrying_out(self, process: Process, effect: Effect) -> None:
-        if isinstance(effect, Persist):
+        kind = type(effect)
+        if kind is Persist:
+            assert isinstance(effect, Persist)
             self.digest(effect.name.encode() + effect.data)
-        elif isinstance(effect, (Execute, Fence)):
+        elif kind is Execute or kind is Fence:
+            assert isinstance(effect, (Execute, Fence))
             self.digest(f"{effect.operation} {type(effect.request).__name__}".encode())
-        elif not isinstance(effect, Note):
-            self.digest(type(effect).__name__.encode())
-        for watcher in self.watchers:
-            watcher.carrying_out(process, effect)
+        elif kind is not Note:
+            self.digest(_NAMES[kind])
+        for watch in self._watch_effects:
+            watch(process, effect)
 
     def agent_begins(self, node: Node, call: AgentCall) -> None:
         for watcher in self.watchers:
@@ -229,9 +244,7 @@ class World:
         self.run_until_us(self.agenda.now_us + duration_ms * MS)
 
     def run_until_us(self, limit_us: int) -> None:
-        advance = self.agenda.advance
-        while advance(limit_us):
-            pass
+        self.agenda.run_until(limit_us)
 
     def run_while(self, condition: Callable[[], bool], limit_ms: int, look_every_ms: int = 10) -> bool:
         """Run until `condition()` is false, looking every so often. False when the limit came first."""

@@ -93,7 +93,7 @@ def test_a_crash_between_any_two_effects_of_a_failover(node: str, worker: str, e
 def test_recordings_of_every_worker_replay_to_equal_effects() -> None:
     world = make_world(NODES, {}, 4)
     recorder = Recorder(world)
-    world.watchers.append(recorder)
+    world.watch(recorder)
     cluster = Cluster(world)
     cluster.start(NODES)
     world.run_for(1_000)

@@ -60,7 +60,10 @@ class AuthKeys:
     keys: tuple[Key, ...]
 
     def key(self, number: int) -> Key | None:
-        return next((key for key in self.keys if key.number == number), None)
+        for key in self.keys:
+            if key.number == number:
+                return key
+        return None
 
     def sign(self, data: bytes) -> str:
         key = self.key(self.signing)

@@ -25,6 +25,9 @@ KEEPS_RECURRING = frozenset({"monitor", "notify", "meta-data", "validate-all"})
 """Operations that leave the resource's state alone. Any other ends the recurring ones: a monitor of the old state
 must not report a failure of the new one. The scheduler orders them anew. (Pacemaker's controller does likewise.)"""
 
+RUN_ONCE = frozenset({"start", "stop"})
+"""Operations that a second orderer need not have run again: what is under way does what it wants."""
+
 RecurringKey = tuple[str, int]
 """Operation and interval_ms: what names a recurring operation of a resource."""
 
@@ -121,6 +124,17 @@ class ResourceQueue:
         tasks = [*([self.running] if self.running else []), *self.waiting]
         return next((task for task in tasks if same_order(task.order, order) and not task.discard), None)
 
+    def take_over(self, order: RunOperation) -> bool:
+        """Whether an equal operation is the last that was ordered and has not ended: its result is now the order's.
+
+        The orderer before is a DC of the past: a DC orders nothing twice before it has an answer.
+        """
+        last = next((task for task in reversed(self.waiting) if task.recurring is None), self.running)
+        if last is None or last.discard or order.operation not in RUN_ONCE or not equal_work(last.order, order):
+            return False
+        last.order = order
+        return True
+
     # History ---------------------------------------------------------------------------------------------------------
 
     def find_result(self, order: RunOperation) -> OperationResult | None:
@@ -191,6 +205,12 @@ class ResourceQueue:
 def same_order(one: RunOperation | OperationResult, other: RunOperation) -> bool:
     """Whether both speak of the same order; user_data alone would do, were every orderer careful."""
     return (one.user_data, one.operation, one.interval_ms) == (other.user_data, other.operation, other.interval_ms)
+
+
+def equal_work(one: RunOperation, other: RunOperation) -> bool:
+    """Whether both have the same done, whoever ordered it."""
+    return (one.operation, one.interval_ms, one.resource, one.parameters) == (
+        other.operation, other.interval_ms, other.resource, other.parameters)  # fmt: skip
 
 
 def is_failure(result: OperationResult) -> bool:

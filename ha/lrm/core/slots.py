@@ -73,6 +73,8 @@ class Slots:
                 return [*effects, Send(CRMD, known)]
             if queue.find_pending(order) is not None or self._is_first_run_due(queue, order):
                 return effects
+            if queue.take_over(order):
+                return [*effects, Note("info", f"{_name(order)} is under way already; its end answers this order too")]
         refusal = refusal or self._check_limits(order, queue)
         if refusal:
             note = Note("warning", f"{_name(order)} refused: {refusal}")

@@ -7,7 +7,7 @@ import pytest
 
 from ha.ccm.msg import ViewId
 from ha.lrm.model.execution import AgentResult, RunAgent
-from ha.lrm.msg import Cancelled, CancelOperation, ForgetResource, Forgotten, GetHistory, History
+from ha.lrm.msg import Cancelled, CancelOperation, ForgetResource, Forgotten, GetHistory, History, RunOperation
 from ha.machine import Client, Received, Remote, Wall
 from tests.unit.lrm.world import WALL_OFFSET_MS, Behaviour, Killed, World, lasting, order, sequence, told
 
@@ -64,6 +64,32 @@ def test_orders_go_before_monitors_that_have_waited_longer() -> None:
     world.crmd_says(order("m", "monitor", interval_ms=1_000), order("late", "start"))
     world.advance(100)
     assert world.ran()[4:] == ["late start", "m monitor"]
+
+
+def test_the_stop_of_a_new_dc_is_answered_by_the_one_under_way() -> None:
+    """Run again after it, it would cost the takeover another whole stop."""
+    world = World(behave=lasting({"stop": 12_000}))
+    world.crmd_says(order("web", "stop", "old"))
+    world.advance(5_000)
+    world.crmd_says(order("web", "stop", "new"), order("web", "stop", "new"))
+    world.advance(30_000)
+    assert world.ran() == ["web stop"]
+    assert [result.user_data for result in world.results()] == ["new"]
+    world.crmd_says(order("web", "stop", "new"))
+    assert [result.user_data for result in world.results()] == ["new", "new"]
+
+
+@pytest.mark.parametrize(
+    "between", [[], [order("web", "start", "between")], [order("web", "monitor", "between", interval_ms=10_000)]]
+)
+def test_only_the_last_order_is_taken_over_and_only_when_it_is_equal(between: list[RunOperation]) -> None:
+    world = World(behave=lasting({"stop": 1_000, "start": 10, "monitor": 10}))
+    world.crmd_says(order("web", "stop", "old", parameters={"port": "80"}))
+    changed = {"port": "80"} if between and between[0].interval_ms == 0 else {"port": "81"}
+    world.crmd_says(*between, order("web", "stop", "new", parameters=changed))
+    world.advance(9_000)
+    assert world.ran().count("web stop") == 2
+    assert [r.user_data for r in world.results() if r.operation == "stop"] == ["old", "new"]
 
 
 # Recurring operations ------------------------------------------------------------------------------------------------
@@ -233,7 +259,7 @@ def test_a_new_view_is_recorded_before_its_first_order_runs() -> None:
 
 def test_too_many_waiting_operations_are_refused() -> None:
     world = World(behave=lasting({"start": None}))
-    world.crmd_says(*(order("web", "start", f"k{n}") for n in range(110)))
+    world.crmd_says(*(order("web", "start", f"k{n}", parameters={"n": str(n)}) for n in range(110)))
     refused = [result for result in world.results() if result.status == "invalid"]
     assert len(refused) == 9
     assert "wait already" in refused[0].exit_reason
