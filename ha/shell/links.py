@@ -29,6 +29,7 @@ from ha.ipc.limits import (
     MAX_QUEUED_BYTES,
 )
 from ha.ipc.links import DIALS, PROGRAMS_MAY_DIAL, allowed
+from ha.ipc.moderation import Moderation
 from ha.ipc.stream import MessageStream
 from ha.machine import Client, Instant, Level, Local, Message
 from ha.root import Root
@@ -39,9 +40,8 @@ REDIAL_MS = 10
 REDIAL_REFUSED_MS = 1_000
 """One that refused this worker is given time to be replaced by a version that does not."""
 
-MAX_COMPLAINTS = 10
-COMPLAINTS_PERIOD_MS = 10_000
-"""So many warnings of misbehaving peers in so long a time; the rest are counted."""
+MAX_ACCEPTS_PER_TURN = 16
+"""A turn of the loop costs more than an accept; more at once would keep the loop from its beat."""
 
 
 class Host(Protocol):
@@ -112,8 +112,7 @@ class Switchboard:
         self._serial = 0
         self._dropped: set[str] = set()
         self._listener: socket.socket | None = None
-        self._complaints = 0
-        self._complaints_until: Instant = 0
+        self._complaints = Moderation("links refused or closed")
 
     # Opening and closing ---------------------------------------------------------------------------------------------
 
@@ -147,10 +146,14 @@ class Switchboard:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        try:
-            stream, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        for _ in range(MAX_ACCEPTS_PER_TURN):
+            try:
+                stream, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self._take_in(stream)
+
+    def _take_in(self, stream: socket.socket) -> None:
         stream.setblocking(False)
         if len(self._strangers) + len(self.programs) + len(self.workers) >= MAX_LINKS:
             self.complain(f"more than {MAX_LINKS} links: a new one is refused")
@@ -254,21 +257,21 @@ class Switchboard:
             case Client(serial=serial):
                 del self.programs[serial]
                 if reason:
-                    self.host.note("info", f"link to {link.name} closed: {reason}")
+                    self.complain(f"link to {link.name} closed: {reason}", "info")
                 self.host.unlinked(link.peer)
         if link.dialled and self.workers.get(link.dialled) is None:
             self.host.call_at(self.host.now() + link.redial_ms, lambda: self._dial(link.dialled))
 
-    def complain(self, text: str) -> None:
-        """A warning of a peer's misbehaviour; of a flood the first few are told, and then how many there were."""
-        now = self.host.now()
-        if now >= self._complaints_until:
-            if self._complaints > MAX_COMPLAINTS:
-                self.host.note("warning", f"{self._complaints - MAX_COMPLAINTS} more links were refused or closed")
-            self._complaints, self._complaints_until = 0, now + COMPLAINTS_PERIOD_MS
-        self._complaints += 1
-        if self._complaints <= MAX_COMPLAINTS:
-            self.host.note("warning", text)
+    def complain(self, text: str, level: Level = "warning") -> None:
+        """A peer's misbehaviour; of a flood the first few are told, and then how many there were."""
+        self.summarize()
+        if self._complaints.admits(self.host.now()):
+            self.host.note(level, text)
+
+    def summarize(self) -> None:
+        """Now and then, so that the last lines of a flood are counted too."""
+        if left_out := self._complaints.summary(self.host.now()):
+            self.host.note("warning", left_out)
 
     # What is sent ----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from typing import Any
 from ha.heartbeat.msg import Deliver, Transmit
 from ha.ipc import codec
 from ha.ipc.journal import Journal
+from ha.ipc.moderation import Moderation
 from ha.machine import (
     Arm,
     Client,
@@ -68,6 +69,9 @@ SLOW_STEP_MS = 50
 
 WALL_STEP_MS = 10
 """The wall clock is told again when it has moved against the boot clock by this much."""
+
+MAX_LINES_FOR_PROGRAMS = 200
+"""Notes in a period that the steps for programs' messages may lead to, errors apart: no program can flood the log."""
 
 IO_THREADS = 4
 
@@ -122,6 +126,7 @@ class Loop:
         self._journal = Journal(worker, self.node, root)
         self._beater = Beater(worker, root, beat)
         self._recorder = Recorder.if_wanted(worker, self.node, settings)
+        self._programs_lines = Moderation("what programs' requests led to", MAX_LINES_FOR_PROGRAMS)
         self._board = Switchboard(worker, self.incarnation, root, self)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -256,6 +261,8 @@ class Loop:
         now = self.now()
         if now >= self._beater.due:
             self._beater.beat(now, self._steps, len(self._events))
+            self._summarize(now)
+            self._board.summarize()
 
     def _patience_s(self) -> float:
         if self._events:
@@ -292,8 +299,25 @@ class Loop:
             took_ms = self.now() - now
             if took_ms > SLOW_STEP_MS:
                 self.note("warning", f"slow step: {took_ms} ms for {describe(event)}")
+            if isinstance(event, Received) and isinstance(event.sender, Client):
+                effects = self._moderated(effects, now)
             self._effects.extend(effects)
             self._carry_out()
+
+    def _moderated(self, effects: list[Effect], now: Instant) -> list[Effect]:
+        """Without the notes that would flood the log."""
+        self._summarize(now)
+        return [
+            effect
+            for effect in effects
+            if not isinstance(effect, Note)
+            or effect.level in {"error", "critical"}
+            or self._programs_lines.admits(now)
+        ]
+
+    def _summarize(self, now: Instant) -> None:
+        if left_out := self._programs_lines.summary(now):
+            self.note("warning", left_out)
 
     def _say_last_words(self) -> None:
         self._stopping = False  # so that effects are still carried out

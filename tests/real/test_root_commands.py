@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from ha.apphbd.io.links import MAX_STRANGERS
 from ha.ipc import codec
 from ha.ipc.client import Connection, NotConnected
 from ha.ipc.frames import frame
 from ha.ipc.hello import PROTOCOL, Hello
 from ha.machine import Message
 from ha.rmd.msg import GetWorkers, LeaveCluster, ResetNode, StartWorker, StopWorker, Workers
-from tests.real.rmd_node import Node, alive, children_of
+from tests.real.rmd_node import Node, alive, children_of, stat_of
 from tests.real.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -250,6 +252,32 @@ def test_those_who_say_nothing_do_not_keep_others_out() -> None:
             assert isinstance(rmd.ask(GetWorkers(), 5000), Workers)
         for link in silent:
             link.close()
+
+
+def test_a_link_that_is_closed_in_the_turn_in_which_it_speaks_ends_nobody() -> None:
+    """The one who comes last takes the place of the one who has waited longest, and that one has just said a word."""
+    with Node({"one": BEATING}, rmd_cf="pair_deadline_ms 60000\n").start() as node, contextlib.ExitStack() as stack:
+        pid = node.rmd_pid
+        assert pid is not None
+
+        def stranger() -> socket.socket:
+            link = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            link.connect(str(node.root.socket("rmd")))
+            return link
+
+        silent = [stranger() for _ in range(MAX_STRANGERS)]
+        node.infos()  # a turn later rmd has taken them in
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: stat_of(pid)[0] == "T", "rmd sleeps")
+        for link in silent:
+            link.sendall(b"\0")
+        stranger()
+        os.kill(pid, signal.SIGCONT)
+        silent[0].settimeout(20)
+        with pytest.raises(ConnectionResetError):  # what it had said was not read any more
+            silent[0].recv(1)
+        assert node.infos()["one"]["statename"] == "RUNNING"
+        assert node.rmd_pid == pid
 
 
 def test_an_unknown_request_is_answered_by_nothing_but_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,8 +15,9 @@ from ha.ipc import credentials
 from ha.ipc.admission import refusal
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
 from ha.ipc.limits import MAX_HELLO_BYTES, MAX_PROGRAM_FRAME_BYTES
+from ha.ipc.moderation import Moderation
 from ha.ipc.stream import MessageStream
-from ha.machine import Client, Local, Message
+from ha.machine import Client, Instant, Local, Message
 from ha.root import Root
 
 MAX_PEERS = 64
@@ -37,6 +38,7 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 class Host(Protocol):
     """What the door needs of the loop."""
 
+    def now(self) -> Instant: ...
     def watch(self, fd: int, on_readable: Callable[[], None], /) -> None: ...
     def watch_writable(self, fd: int, on_writable: Callable[[], None] | None, /) -> None: ...
     def unwatch(self, fd: int, /) -> None: ...
@@ -61,7 +63,7 @@ class Peer(MessageStream):
         self.door.gone(self, reason)
 
     def misspoke(self, text: str) -> None:
-        self.door.host.note_link(f"{self.door.name}: link closed: {text}")
+        self.door.complain(f"link closed: {text}")
 
 
 class Door:
@@ -76,6 +78,7 @@ class Door:
         self._strangers: dict[Peer, None] = {}
         self._peers: dict[Local | Client, Peer] = {}
         self._serial = 0
+        self._complaints = Moderation("links refused or closed, requests not served")
         self._listener = self._listen()
         host.watch(self._listener.fileno(), self._accept)
 
@@ -118,7 +121,7 @@ class Door:
     def _take_in(self, stream: socket.socket) -> None:
         if len(self._strangers) + len(self._peers) >= MAX_PEERS:
             stream.close()
-            self.host.note_link(f"{self.name}: more than {MAX_PEERS} connections: a new one is refused")
+            self.complain(f"more than {MAX_PEERS} connections: a new one is refused")
             return
         stream.setblocking(False)
         self._strangers[Peer(self, stream)] = None
@@ -131,7 +134,7 @@ class Door:
             return
         reason = refusal(message, credentials.peer_of(peer.stream), self.name)
         if reason:
-            self.host.note_link(f"{self.name}: a link is refused: {reason}")
+            self.complain(f"a link is refused: {reason}")
             peer.send(Refused(reason=reason))
             peer.close()
             return
@@ -164,4 +167,12 @@ class Door:
             del self._peers[peer.address]
             self.host.unlinked(peer.address)
         if reason:
-            self.host.note_link(f"{self.name}: link closed: {reason}")
+            self.complain(f"link closed: {reason}")
+
+    def complain(self, text: str) -> None:
+        """A peer's misbehaviour, for the log; of a flood the first few, and then how many there were."""
+        now = self.host.now()
+        if left_out := self._complaints.summary(now):
+            self.host.note_link(f"{self.name}: {left_out}")
+        if self._complaints.admits(now):
+            self.host.note_link(f"{self.name}: {text}")

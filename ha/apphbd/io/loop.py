@@ -78,6 +78,10 @@ class Loop:
             self.watch(rmd.channel.fileno(), self._rmd_speaks)
             self.watch(rmd.life, self._rmd_ended)
 
+    @staticmethod
+    def now() -> Instant:
+        return boot_time_ms()
+
     # For the door ----------------------------------------------------------------------------------------------------
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
@@ -156,8 +160,13 @@ class Loop:
 
     def _drain(self) -> None:
         while self._events:
-            for effect in self._machine.step(self._events.popleft(), boot_time_ms()):
-                self._carry_out(effect)
+            event = self._events.popleft()
+            of_program = isinstance(event, Received) and isinstance(event.sender, Client)
+            for effect in self._machine.step(event, boot_time_ms()):
+                if of_program and isinstance(effect, Note):
+                    self._door.complain(effect.text)
+                else:
+                    self._carry_out(effect)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -27,6 +27,7 @@ from supervisor.supervisord import Supervisor
 from ha.apphbd.io.realtime import become_ordinary
 from ha.apphbd.msg import ShuttingDown
 from ha.ipc.journal import Journal
+from ha.ipc.moderation import Moderation
 from ha.machine import Instant
 from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
@@ -75,6 +76,7 @@ class RootSupervisor(Supervisor):
         self._groups: list[Any] | None = None
         self._workers: list[Worker] | None = None
         self._served: dict[int, Any] = {}
+        self._complaints = Moderation("refusals on supervisorctl's socket")
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # For workers -----------------------------------------------------------------------------------------------------
@@ -230,8 +232,9 @@ class RootSupervisor(Supervisor):
                 reader()
             if mask & select.POLLOUT and (writer := self._writers.get(descriptor)):
                 writer()
-        else:
-            self._serve(self._served[descriptor], mask)
+        elif (dispatcher := self._served.get(descriptor)) is not None:
+            self._serve(dispatcher, mask)
+        # Else an earlier one of this turn has closed it: a stranger's link for which there was no place any more.
 
     def _serve(self, dispatcher: Any, mask: int) -> None:
         try:
@@ -253,8 +256,15 @@ class RootSupervisor(Supervisor):
         gathered = 0 if idle else getattr(dispatcher, "gathered", 0) + dispatcher.ac_in_buffer_size
         dispatcher.gathered = gathered
         if gathered > MAX_REQUEST_BYTES:
-            self.warn(f"supervisorctl's socket: a request of more than {MAX_REQUEST_BYTES} bytes: hung up")
+            self._complain(f"supervisorctl's socket: a request of more than {MAX_REQUEST_BYTES} bytes: hung up")
             dispatcher.close()
+
+    def _complain(self, text: str) -> None:
+        now = self.now()
+        if left_out := self._complaints.summary(now):
+            self.warn(left_out)
+        if self._complaints.admits(now):
+            self.warn(text)
 
     def _take_signals(self) -> None:
         self.options.setsignals()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from supervisor.states import getProcessStateDescription
 
 from ha.apphbd.io.links import Door
-from ha.machine import Client, Local, Message
+from ha.machine import Client, Instant, Local, Message
 from ha.rmd.msg import GetWorkers, LeaveCluster, LeftCluster, ResetNode, StartWorker, StopWorker, WorkerLine, Workers
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Requests:
         self._asked_to_leave = self._door.send(CRMD, LeaveCluster())
         return self._asked_to_leave
 
+    def now(self) -> Instant:
+        return self.supervisor.now()
+
     # The door's host -------------------------------------------------------------------------------------------------
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
@@ -66,7 +69,7 @@ class Requests:
             self._door.send(peer, Workers(workers=[_line(worker) for worker in self.supervisor.workers()]))
             return
         if isinstance(peer, Client) and peer.uid not in {0, os.geteuid()}:
-            self.supervisor.warn(f"{peer.program} (uid {peer.uid}) may not say {type(message).__name__} to rmd")
+            self._door.complain(f"{peer.program} (uid {peer.uid}) may not say {type(message).__name__} to rmd")
             return
         match message:
             case StartWorker(worker=name) | StopWorker(worker=name):
@@ -77,12 +80,12 @@ class Requests:
             case ResetNode(reason=reason):
                 self._reset(reason)
             case _:
-                self.supervisor.warn(f"{peer} said {type(message).__name__}, which rmd does not serve")
+                self._door.complain(f"{peer} said {type(message).__name__}, which rmd does not serve")
 
     def _order(self, name: str, *, start: bool, sender: Local | Client) -> None:
         worker = self.supervisor.worker(name)
         if worker is None:
-            self.supervisor.error(f"{sender} asks for {name}, which is in no stanza")
+            self._door.complain(f"{sender} asks for {name}, which is in no stanza")
         elif start and self.supervisor.accepts_starts:
             worker.ensure_started()
         elif not start:
