@@ -90,7 +90,8 @@ class Subscribe(Message, frozen=True, kw_only=True):
 
 
 class Changed(Message, frozen=True, kw_only=True):
-    """A new version is published in shared memory as `generation` (this node's own count).
+    """A new version is published in shared memory in `generation` (this node's own count), which shows it or, when
+    several were committed together, the last of them; each of those has its own Changed, in order.
 
     `diff` is the v2 patch from the version before, empty when the whole was replaced; `sections` names what it
     touches ("crm_config", "nodes", "resources", "constraints", "status" ...). `whole` carries the full CIB in the first

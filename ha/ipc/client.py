@@ -17,7 +17,7 @@ from types import TracebackType
 from ha.ipc import codec
 from ha.ipc.frames import FrameError, FrameReader, frame
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
-from ha.ipc.limits import MAX_FRAME_BYTES, READ_BYTES
+from ha.ipc.limits import CLIENT_READ_BYTES, MAX_FRAME_BYTES
 from ha.machine import Message
 from ha.root import Root
 
@@ -108,7 +108,7 @@ class Connection:
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
                 raise TimedOut(f"no answer from {self.worker} within {timeout_ms} ms")
             try:
-                data = self._socket.recv(READ_BYTES)
+                data = self._socket.recv(CLIENT_READ_BYTES)
                 if not data:
                     raise NotConnected(f"{self.worker} hung up")
                 self._arrived.extend(codec.decode(body) for body in self._reader.feed(data))

@@ -27,7 +27,7 @@ class FrameReader:
         self.limit = limit
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The frames completed by `data`, in order. Raises FrameError; the stream is of no use after that."""
         self._buffer += data
         frames: list[bytes] = []

@@ -33,6 +33,9 @@ MAX_PROGRAM_QUEUED_BYTES = 96 * MIB
 READ_BYTES = 256 * KIB
 """Taken from one socket per turn of the loop, so that no peer can keep the loop from its beat."""
 
+CLIENT_READ_BYTES = 64 * KIB
+"""Taken by a program at once: less than what malloc makes a mapping of its own for, at each read."""
+
 MAX_DATAGRAM_BYTES = 64 * KIB
 """A beat or log record. Longer ones are cut by their sender and refused by the receiver."""
 

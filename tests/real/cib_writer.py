@@ -30,7 +30,8 @@ def main() -> None:
 def _request(generation: int) -> PublishCib:
     data = content(generation)
     half = len(data) // 2
-    return PublishCib(generation, Version(0, 0, generation), f"{generation:032d}", (data[:half], data[half:]), b"diff")
+    parts, version = (data[:half], data[half:]), Version(0, 0, generation)
+    return PublishCib(generation, version, f"{generation:032d}", parts, (b"diff",))
 
 
 if __name__ == "__main__":

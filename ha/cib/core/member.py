@@ -171,8 +171,7 @@ class Member:
         """Publish what every member has, if we know our place in the ballot."""
         if self._seq < 0:
             return
-        for pending in self._replica.committed(seq):
-            self._readers.publish(pending)
+        self._readers.publish(self._replica.committed(seq))
 
     def writer_known(self) -> None:
         """The crmd named the writer. If we do not know where we stand in its ballot, ask it to tell us."""

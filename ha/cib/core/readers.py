@@ -6,7 +6,8 @@ A subscriber hears of a version when it is in shared memory, so that it can read
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lxml import etree
 
@@ -16,83 +17,108 @@ from ha.cib.model.document import SECTIONS, Document, Snapshot
 from ha.cib.model.query import answer
 from ha.cib.model.refusal import Refusal
 from ha.cib.model.store import PublishCib
-from ha.cib.msg import Answer, Changed, Query
+from ha.cib.msg import Answer, Changed, Entry, Query
 
 MAX_SUBSCRIBERS = 512
 RETRY_MS = 500
 ALL_SECTIONS = ("cib", *SECTIONS, "status")
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A version on its way to the readers. `follows`: `entry` leads to it from the one before."""
+
+    snapshot: Snapshot
+    entry: Entry | None
+    follows: bool
+
+    @property
+    def diff(self) -> str:
+        return self.entry.diff if self.entry is not None and self.follows else ""
+
+    def changed(self, generation: int) -> Changed:
+        diff, snapshot = self.diff, self.snapshot
+        return Changed(
+            generation=generation,
+            version=snapshot.version,
+            digest=snapshot.digest,
+            diff=diff,
+            whole="" if diff else snapshot.to_bytes().decode(),
+            sections=self.entry.sections if self.entry is not None and self.follows else ALL_SECTIONS,
+            origin=self.entry.origin if self.entry is not None else "",
+        )
+
+
 class Readers:
-    """Publishes one version after the other, each as a generation of its own."""
+    """Publishes versions in order. A generation holds all that were committed since the one before."""
 
     def __init__(self, context: Context, replica: Replica) -> None:
         self._context = context
         self._replica = replica
         self._subscribers: dict[Caller, None] = {}
         self._joining: dict[Caller, None] = {}
-        self._queue: deque[tuple[PublishCib, Changed]] = deque()
-        self._given = 0
+        self._waiting: list[_Shown] = []
+        self._showing: list[_Shown] = []
+        self._has_shown = False
         self.generation = 0
+        self._generation_begun = 0
         self._tree: tuple[str, Document] | None = None
 
     # Publishing ------------------------------------------------------------------------------------------------------
 
     def resume(self, generation: int, is_shown: bool) -> None:
         """After loading: go on counting; show the replica's version if shared memory does not."""
-        self.generation = self._given = generation
+        self.generation, self._has_shown = generation, is_shown
         if not is_shown:
-            self.publish(Pending(0, None, self._replica.published))
+            self.publish([Pending(0, None, self._replica.published)])
 
-    def publish(self, pending: Pending) -> None:
-        """Show this version, as soon as those before it are shown."""
-        entry, snapshot = pending.entry, pending.snapshot
-        if snapshot.digest == self._replica.published.digest and self._given:
-            return
-        follows = entry is not None and entry.before == self._replica.published.digest
-        self._replica.published = snapshot
-        self._given += 1
-        diff = entry.diff if entry is not None and follows else ""
-        sections = entry.sections if entry is not None and follows else ALL_SECTIONS
-        changed = Changed(
-            generation=self._given,
-            version=snapshot.version,
-            digest=snapshot.digest,
-            diff=diff,
-            sections=sections,
-            origin=entry.origin if entry is not None else "",
-        )
-        request = PublishCib(self._given, snapshot.version, snapshot.digest, snapshot.parts, diff.encode())
-        self._queue.append((request, changed))
-        if len(self._queue) == 1:
+    def publish(self, versions: Sequence[Pending]) -> None:
+        """Show these versions, as soon as those before them are shown. Those that wait together are shown together."""
+        for pending in versions:
+            self._enqueue(pending)
+        if self._waiting and not self._showing:
             self._begin()
 
+    def _enqueue(self, pending: Pending) -> None:
+        entry, snapshot, known = pending.entry, pending.snapshot, self._replica.published
+        if snapshot.digest == known.digest and self._has_shown:
+            return
+        follows = entry is not None and entry.before == known.digest
+        self._replica.published = snapshot
+        self._has_shown = True
+        self._waiting.append(_Shown(snapshot, entry, follows))
+
     def _begin(self) -> None:
-        request, _ = self._queue[0]
+        self._showing, self._waiting = self._waiting, []
+        self._generation_begun = self.generation + 1
+        newest = self._showing[-1].snapshot
+        steps = self._showing if all(shown.diff for shown in self._showing) else []
+        diffs = tuple(shown.diff.encode() for shown in steps)
+        request = PublishCib(self._generation_begun, newest.version, newest.digest, newest.parts, diffs)
         self._context.execute(f"publish:{request.generation}", request)
 
     def finished(self, operation: str, outcome: object) -> None:
-        request, changed = self._queue[0]
-        assert operation == f"publish:{request.generation}", f"{operation} ended, {request.generation} is under way"
+        assert operation == f"publish:{self._generation_begun}", f"{operation} ended, not {self._generation_begun}"
         if isinstance(outcome, OSError):
             self._context.note("critical", f"cannot write the CIB to shared memory: {outcome}; readers see an old one")
             self._context.arm("publish-again", RETRY_MS)
             return
-        self._queue.popleft()
-        self.generation = request.generation
-        whole = "" if changed.diff else b"".join(request.parts).decode()
-        for subscriber in self._subscribers:
-            self._context.answer(subscriber, _with_whole(changed, whole) if whole else changed)
-        shown = Snapshot(request.version, request.digest, request.parts)
+        self.generation = self._generation_begun
+        done, self._showing = self._showing, []
+        for shown in done:
+            changed = shown.changed(self.generation)
+            for subscriber in self._subscribers:
+                self._context.answer(subscriber, changed)
         joining, self._joining = self._joining, {}
         for caller in joining:
-            self._join(caller, shown)
-        if self._queue:
+            self._join(caller, done[-1].snapshot)
+        if self._waiting:
             self._begin()
 
     def again(self) -> None:
-        if self._queue:
-            self._begin()
+        """The timer after a failure: what has come since goes with it."""
+        self._waiting, self._showing = self._showing + self._waiting, []
+        self._begin()
 
     # Subscribers -----------------------------------------------------------------------------------------------------
 
@@ -101,7 +127,7 @@ class Readers:
         if len(self._subscribers) + len(self._joining) >= MAX_SUBSCRIBERS and caller not in self._subscribers:
             self._context.note("warning", f"{caller} may not subscribe: {MAX_SUBSCRIBERS} others have")
             return
-        if self._queue:
+        if self._showing:
             self._joining[caller] = None  # after the publication under way: nothing is missed, nothing comes twice
             return
         self._join(caller, self._replica.published)
@@ -127,6 +153,13 @@ class Readers:
 
     def query(self, caller: Caller, query: Query) -> None:
         snapshot = self._replica.published
+        text = _text_of(snapshot, query)
+        if text is not None:
+            reply = Answer(
+                request_id=query.request_id, xml=text.decode(), generation=self.generation, version=snapshot.version
+            )
+            self._context.answer(caller, reply)
+            return
         try:
             found = answer(self._document(snapshot).root, query.scope, query.xpath, query.no_children)
         except Refusal as refusal:
@@ -149,12 +182,11 @@ class Readers:
         return self._tree[1]
 
 
-def _with_whole(changed: Changed, whole: str) -> Changed:
-    return Changed(
-        generation=changed.generation,
-        version=changed.version,
-        digest=changed.digest,
-        whole=whole,
-        sections=changed.sections,
-        origin=changed.origin,
-    )
+def _text_of(snapshot: Snapshot, query: Query) -> bytes | None:
+    """The answer where it lies ready as text; None when the tree must be asked."""
+    if query.xpath or query.no_children:
+        return None
+    if query.scope in ("", "cib", "all"):
+        return snapshot.to_bytes()
+    is_section = query.scope == "configuration" or query.scope in ALL_SECTIONS
+    return snapshot.section_bytes(query.scope) if is_section else None

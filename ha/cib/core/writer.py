@@ -394,10 +394,11 @@ class Writer:
         self._journal.flush()
         self.stored()
 
-    def _send_entries(self, node: str, peer: _Peer) -> None:
+    def _send_entries(self, node: str, peer: _Peer) -> bool:
+        """What the member lacks and has room for, with the word of what is committed; False when that is nothing."""
         assert self._ballot is not None, "a leader has a ballot"
         if peer.acked < 0 or peer.sent >= self._seq or len(peer.batches) >= BATCHES:
-            return
+            return False
         first = self._log[0].seq
         assert peer.sent + 1 >= first, f"{node} lacks entry {peer.sent + 1}; the log begins with {first}"
         batch: list[Entry] = []
@@ -413,6 +414,7 @@ class Writer:
         after = batch[0].seq - 1
         proposal = Propose(ballot=self._ballot, after=after, entries=tuple(batch), committed=self._committed)
         self._context.tell(node, proposal)
+        return True
 
     def _send_whole(self, node: str, peer: _Peer) -> None:
         """The head as it is; the member counts as having nothing until it says otherwise."""
@@ -469,10 +471,10 @@ class Writer:
             return
         opened = self._committed < 1 <= everywhere
         self._committed = everywhere
-        for pending in self._replica.committed(everywhere):
-            self._readers.publish(pending)
-        for node in self._peers:
-            self._context.tell(node, Commit(ballot=self._ballot, seq=everywhere))
+        self._readers.publish(self._replica.committed(everywhere))
+        for node, peer in self._peers.items():
+            if not self._send_entries(node, peer):
+                self._context.tell(node, Commit(ballot=self._ballot, seq=everywhere))
         if opened:
             self._tell_leading()
         for seq in [seq for seq in self._askers if seq <= everywhere]:

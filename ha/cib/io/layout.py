@@ -2,7 +2,7 @@
 """How a CIB lies in shared memory: names, the control segment, and the header of a generation.
 
     /ha-<root>-cib          control, 4 KiB: the published generation as one aligned 8-byte word, then the intent table
-    /ha-<root>-cib.<N>      generation N, immutable: header, the CIB's canonical bytes, the v2 diff from N-1
+    /ha-<root>-cib.<N>      generation N, immutable: header, the CIB's canonical bytes, the v2 diffs from N-1
     /ha-<root>-cib.lock     the semaphore that writers take
 
 A generation's bytes are written before the word names it, and a reader verifies length and checksum, so what a reader
@@ -32,6 +32,8 @@ MODE = 0o600
 _HEADER = struct.Struct("<8sQQQQQIQI32s")
 _SEGMENT_MAGIC = b"HA-CIB-1"
 HEADER_BYTES = 128
+DIFF_END = b"\0"
+"""Between the diffs of a generation that holds several versions (XML has no NUL)."""
 assert _HEADER.size <= HEADER_BYTES, "the header fits its place"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ha.cib.io.layout import (
     CONTROL_BYTES,
+    DIFF_END,
     HEADER_BYTES,
     MAGIC,
     MAGIC_INDEX,
@@ -98,13 +99,12 @@ class Publisher:
         crc = 0
         for part in request.parts:
             crc = checksum(part, crc)
-        header = Header(
-            request.generation, request.version, length, crc, len(request.diff), checksum(request.diff), request.digest
-        )
-        size = HEADER_BYTES + length + len(request.diff)
+        diffs = DIFF_END.join(request.diffs)
+        header = Header(request.generation, request.version, length, crc, len(diffs), checksum(diffs), request.digest)
+        size = HEADER_BYTES + length + len(diffs)
         with make_segment(f"{self._name}.{request.generation}", size) as segment:
             at = HEADER_BYTES
-            for part in (*request.parts, request.diff):
+            for part in (*request.parts, diffs):
                 segment[at : at + len(part)] = part
                 at += len(part)
             packed = header.pack()

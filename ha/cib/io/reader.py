@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ha.cib.io.layout import (
     CONTROL_BYTES,
+    DIFF_END,
     HEADER_BYTES,
     MAGIC,
     MAGIC_INDEX,
@@ -117,8 +118,8 @@ class CibReader:
             return None
         return CibCopy(generation, header.version, xml), header.digest
 
-    def _read_diff(self, generation: int) -> tuple[bytes, str] | None:
-        """The diff from the generation before and the digest it leads to; None when there is no diff."""
+    def _read_diffs(self, generation: int) -> tuple[list[bytes], str] | None:
+        """The diffs from the generation before and the digest they lead to; None when there are none."""
         try:
             segment = map_segment(f"{self._name}.{generation}")
         except FileNotFoundError:
@@ -128,8 +129,8 @@ class CibReader:
             if header is None or header.generation != generation or header.diff_length == 0:
                 return None
             start = HEADER_BYTES + header.length
-            diff = segment[start : start + header.diff_length]
-        return (diff, header.digest) if checksum(diff) == header.diff_checksum else None
+            diffs = segment[start : start + header.diff_length]
+        return (diffs.split(DIFF_END), header.digest) if checksum(diffs) == header.diff_checksum else None
 
     def tree(self) -> etree._Element | None:
         """The newest CIB as a tree, which belongs to the reader and is not to be changed; None without one.
@@ -174,17 +175,18 @@ class CibReader:
             return False
         digest = ""
         for generation in range(at + 1, newest + 1):
-            step = self._read_diff(generation)
+            step = self._read_diffs(generation)
             if step is None:
                 return False
-            diff, digest = step
-            transaction = Transaction(document)
-            try:
-                apply_diff(transaction, parse(diff))
-            except Refusal:
-                return False
-            if self._on_parts is not None:
-                self._on_parts(transaction.parts())
+            diffs, digest = step
+            for diff in diffs:
+                transaction = Transaction(document)
+                try:
+                    apply_diff(transaction, parse(diff, is_own=True))
+                except Refusal:
+                    return False
+                if self._on_parts is not None:
+                    self._on_parts(transaction.parts())
         self._tree = (newest, document)
         return document.snapshot().digest == digest
 

@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from lxml import etree
 
@@ -32,7 +33,10 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A version as immutable bytes: what is published, persisted and compared. `parts` joined are the document."""
+    """A version as immutable bytes: what is published, persisted and compared. `parts` joined are the document.
+
+    A part is a tag of <cib> or of a container, or a whole section or entry of the status.
+    """
 
     version: Version
     digest: str
@@ -40,6 +44,17 @@ class Snapshot:
 
     def to_bytes(self) -> bytes:
         return b"".join(self.parts)
+
+    def section_bytes(self, tag: str) -> bytes | None:
+        """The text of a container or section, without a look at the tree; None when there is none, or several."""
+        begins = re.compile(rb"<" + re.escape(tag.encode()) + rb"[ />]").match
+        found = [index for index, part in enumerate(self.parts) if begins(part)]
+        if len(found) != 1:
+            return None
+        start = found[0]
+        if tag not in CONTAINERS or self.parts[start].endswith(b"/>"):
+            return self.parts[start]
+        return b"".join(self.parts[start : self.parts.index(f"</{tag}>".encode(), start) + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,7 @@ def _hash(data: bytes) -> bytes:
 
 def attributes_of(element: etree._Element) -> dict[str, str]:
     """Plain strings, in document order."""
-    return {str(name): str(value) for name, value in element.attrib.items()}
+    return dict(cast("list[tuple[str, str]]", element.items()))
 
 
 _ESCAPED = re.compile("[&<>\"\\x00-\\x1f\\x7f-\\x9f]")

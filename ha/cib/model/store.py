@@ -90,13 +90,16 @@ class CheckpointCib(msgspec.Struct, frozen=True):
 
 
 class PublishCib(msgspec.Struct, frozen=True):
-    """Make this version the one that readers of shared memory see. Outcome None or OSError."""
+    """Make this version the one that readers of shared memory see. Outcome None or OSError.
+
+    `diffs` lead to it one after the other from the generation before; without any, it must be read whole.
+    """
 
     generation: int
     version: Version
     digest: str
     parts: tuple[bytes, ...]
-    diff: bytes
+    diffs: tuple[bytes, ...]
 
 
 class KeepDropped(msgspec.Struct, frozen=True):

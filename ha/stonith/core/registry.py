@@ -35,8 +35,8 @@ class Registry:
     def changed(self, message: Changed, now: Instant) -> list[Effect]:
         if message.whole:
             return self.read(message.whole)
-        if message.sections and set(message.sections) <= {"status"}:
-            return []
+        if message.sections and set(message.sections) <= {"status", "cib"}:
+            return []  # "cib" are the attributes of the root, such as the version that every change raises
         return self.query(now)
 
     def query(self, now: Instant) -> list[Effect]:

@@ -12,7 +12,7 @@ from ha.cib.model import parse as limits
 from ha.cib.model.document import Document
 from ha.cib.model.parse import parse
 from ha.cib.model.path import resolve
-from ha.cib.model.query import answer, select
+from ha.cib.model.query import answer, section, select
 from ha.cib.model.refusal import Rc, Refusal
 
 BOMB = '<!DOCTYPE c [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><cib>&b;</cib>'
@@ -109,3 +109,17 @@ def test_parts_joined_are_the_document() -> None:
         "<status><node_state id='1'/></status></cib>"
     )
     assert document.snapshot().to_bytes() == etree.tostring(document.root, encoding="utf-8")
+
+
+def test_a_section_is_told_from_the_text_as_from_the_tree() -> None:
+    document = Document.from_bytes(
+        '<cib epoch="1"><configuration><crm_config/><nodes/><resources><primitive id="a" class="ocf" type="x"/>'
+        '<group id="resources"/></resources></configuration><status><node_state id="1"/><node_state id="2"/></status>'
+        "</cib>"
+    )
+    snapshot = document.snapshot()
+    for scope in ("configuration", "crm_config", "nodes", "resources", "status"):
+        element = section(document.root, scope)
+        assert element is not None
+        assert snapshot.section_bytes(scope) == etree.tostring(element), scope
+    assert snapshot.section_bytes("constraints") is None

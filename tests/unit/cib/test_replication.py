@@ -276,6 +276,51 @@ def test_subscribers_can_follow_by_diffs() -> None:
     assert changes[-1].sections == ("status", "cib")
 
 
+def test_versions_that_are_committed_together_are_shown_together() -> None:
+    world = three()
+    crmd, disk = world.nodes["n2"].to_crmd, world.nodes["n2"].disk
+    crmd.clear()
+    before = disk.generation
+    for number in range(8):
+        world.node_state("n1", f"v{number}")
+    world.settle()
+    changes = [message for message in crmd if isinstance(message, Changed)]
+    assert len(changes) == 8
+    assert all(change.diff for change in changes)
+    versions = [change.version for change in changes]
+    assert versions == sorted(set(versions))
+    assert disk.generation == changes[-1].generation < before + 8
+    assert [change.generation for change in changes] == sorted(change.generation for change in changes)
+
+
+def test_what_shared_memory_lost_is_shown_again_at_the_next_start() -> None:
+    world = three()
+    world.nodes["n2"].disk.shown = b""  # the newest segment is damaged; the generation is still counted
+    generation = world.nodes["n2"].disk.generation
+    world.restart("n2")
+    world.settle()
+    disk = world.nodes["n2"].disk
+    assert disk.generation > generation
+    assert disk.shown
+
+
+def test_what_could_not_be_shown_is_shown_with_what_came_since() -> None:
+    world = three()
+    node = world.nodes["n2"]
+    world.option("n1", "a", "1")
+    while not any(isinstance(effect.request, PublishCib) for effect in node.operations):
+        others = [choice for choice in world.choices() if choice != ("n2", "")]
+        world.happen(others[0] if others else ("n2", ""))
+    node.disk.is_full = True
+    while node.operations:
+        node.finish_one()
+    node.disk.is_full = False
+    world.option("n1", "b", "2")
+    world.settle()
+    assert len(world.digests()) == 1
+    assert b'"b"' in node.disk.shown
+
+
 def test_a_query_finds_elements_and_says_when_there_are_none() -> None:
     world = three()
     node = world.nodes["n2"]

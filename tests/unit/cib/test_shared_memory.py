@@ -34,7 +34,7 @@ def version(number: int, before: Document | None = None) -> tuple[PublishCib, Do
     document = Document.from_bytes(etree.tostring(document.root))
     diff = diff_of(before, document) if before is not None else None
     shot = document.snapshot()
-    data = etree.tostring(diff) if diff is not None else b""
+    data = (etree.tostring(diff),) if diff is not None else ()
     return PublishCib(number, shot.version, shot.digest, shot.parts, data), document
 
 
@@ -70,6 +70,22 @@ def test_the_tree_follows_by_diffs_and_is_kept_meanwhile(root: Root) -> None:
         publisher.publish(request)
     followed = reader.tree()
     assert followed is tree
+    assert same(tree, document.root)
+
+
+def test_a_tree_follows_through_a_generation_of_several_versions(root: Root) -> None:
+    publisher, reader = Publisher(root), CibReader(root)
+    first, document = version(1)
+    publisher.publish(first)
+    tree = reader.tree()
+    steps = []
+    for number in range(2, 6):
+        step, document = version(number, document)
+        steps.append(step)
+    last = steps[-1]
+    diffs = tuple(diff for step in steps for diff in step.diffs)
+    publisher.publish(PublishCib(2, last.version, last.digest, last.parts, diffs))
+    assert reader.tree() is tree
     assert same(tree, document.root)
 
 

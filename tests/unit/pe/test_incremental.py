@@ -86,7 +86,7 @@ def publish(publisher: Publisher, documents: list[Document], number: int) -> byt
     """Generation `number`, with its diff from the one before."""
     shot = documents[number - 1].snapshot()
     diff = diff_of(documents[number - 2], documents[number - 1]) if number > 1 else None
-    data = b"" if diff is None else etree.tostring(diff)
+    data = () if diff is None else (etree.tostring(diff),)
     publisher.publish(PublishCib(number, shot.version, shot.digest, shot.parts, data))
     return shot.to_bytes()
 

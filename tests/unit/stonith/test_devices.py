@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from ha.cib.msg import Changed, Version
 from ha.runner.model import End
+from ha.stonith.core.registry import Registry
 from ha.stonith.io.agents import OptionError, fence_result, stdin_lines
 from ha.stonith.model.agent_metadata import MetadataError, parse_metadata
 from ha.stonith.model.configuration import Configuration, ConfigurationError, parse_configuration
@@ -210,3 +212,12 @@ def test_ends(end: End, ok: bool, fate: str, reason: str) -> None:
     result = fence_result(end)
     assert (result.ok, result.fate) == (ok, fate)
     assert reason in result.reason
+
+
+def test_a_change_of_the_status_is_no_reason_to_read_the_configuration() -> None:
+    """Every write raises the version on the root, which is told as the section "cib"."""
+    registry = Registry()
+    told = Changed(generation=2, version=Version(0, 1, 1), digest="", diff="<diff/>", sections=("status", "cib"))
+    assert registry.changed(told, 0) == []
+    told = Changed(generation=3, version=Version(0, 2, 0), digest="", diff="<diff/>", sections=("resources", "cib"))
+    assert registry.changed(told, 0) != []
