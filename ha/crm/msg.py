@@ -177,7 +177,13 @@ class JoinConfirm(Message, frozen=True, kw_only=True):
 
 
 class Leave(msgspec.Struct, frozen=True, tag_field="t", tag="crm.Leave"):
-    """An order's content: resources are gone from your node, leave the cluster."""
+    """An order's content: resources are gone from your node, leave the cluster.
+
+    `active` are those the DC knows to stay (unmanaged ones); None: it did not say. Answered by OrderSeen when it is so,
+    by OrderDone that is not ok when the LRM has others.
+    """
+
+    active: tuple[str, ...] | None = None
 
 
 class Order(Message, frozen=True, kw_only=True):

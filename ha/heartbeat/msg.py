@@ -31,6 +31,13 @@ class Deliver(Message, frozen=True, kw_only=True):
     body: bytes
 
 
+class NothingRuns(Message, frozen=True, kw_only=True):
+    """From the crmd that has left the cluster: no resource is active here, so a goodbye would be true (P1).
+
+    Void as soon as a crmd signs on anew.
+    """
+
+
 NodeState = Literal["init", "up", "active", "dead", "left"]
 
 

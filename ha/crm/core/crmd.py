@@ -191,7 +191,7 @@ class Crmd:
     def _linked(self, module: str) -> None:
         self.context.linked.add(module)
         if self.fsm.ended:
-            self.shutdown.tell_rmd(module)
+            self.shutdown.tell_left(module)
         elif module == "cib":
             self.ground.linked()
         elif module == "lrmd":
@@ -275,6 +275,7 @@ class Crmd:
         self.join.only_these_stayed(stayed)
         self.takeover_grace.saw(view)
         self.orders.new_view()
+        self.shutdown.new_view()
         self.fencing.saw_members(view.names())
         for node in view.names():
             if node != self.context.node and not self.context.peer_up.get(node, False):

@@ -57,10 +57,10 @@ class Orders:
             self.context.note("warning", f"order {order.transition_key} of {sender} is refused: it is not the DC of "
                               "this view and term")
             return
-        self.context.tell(sender, OrderSeen(transition_key=order.transition_key))
         if isinstance(order.what, Leave):
-            self.crmd.shutdown.ordered()
+            self.crmd.shutdown.ordered(order.transition_key, order.what)
             return
+        self.context.tell(sender, OrderSeen(transition_key=order.transition_key))
         done = next((r for r in self.reports.values() if r.result.user_data == order.transition_key), None)
         if done is not None:
             self.context.tell(sender, done)

@@ -2,7 +2,11 @@
 """Leaving in good order: resources move off first, then the DC says that this node may go.
 
 LeaveCluster or ShutdownNode -> transient attribute `shutdown` (Unix seconds, as Pacemaker's) -> the policy engine
-moves everything away and puts do_shutdown into the graph -> Leave -> LeftCluster to rmd, Done to the programs.
+moves everything away and puts do_shutdown into the graph -> Leave -> the LRM is asked whether it is so -> NothingRuns
+to heartbeat, LeftCluster to rmd, Done to the programs.
+
+The DC's word alone is not enough to leave by (P1): heartbeat's goodbye tells the peers that nothing runs here, and they
+start at once. When the LRM has more active than the DC knows of, Leave is refused and the DC is told of it.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from ha.attrd.msg import UpdateAttribute, Updated
 from ha.crm.core.context import Context
-from ha.crm.msg import Done, ShutdownNode
+from ha.crm.msg import Done, Leave, OrderDone, OrderSeen, ShutdownNode
+from ha.heartbeat.msg import NothingRuns
 from ha.lrm.msg import GetHistory, History, OperationResult
 from ha.machine import Client, Reply
 from ha.rmd.msg import LeftCluster
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 REPEAT_MS = 1_000
 MAX_ASKERS = 64
+HARMLESS = ("monitor", "notify", "meta-data", "validate-all")
+"""Operations under way that do not change what is active."""
 ACTIVE_AFTER = ("start", "promote", "demote", "monitor", "migrate_from", "reload", "reload-agent")
 
 
@@ -30,11 +37,13 @@ class Shutdown:
         self.context: Context = crmd.context
         self.wanted = False
         self.has_left = False
+        self.nothing_runs = False
         self.may_leave = False
         self.askers: list[tuple[Client, str]] = []
         self.request: UpdateAttribute | None = None
         self.told = False
         self.looking = False
+        self.leave_order: tuple[str, Leave] | None = None
 
     def asked(self, client: Client | None, message: ShutdownNode | None) -> None:
         """By rmd (None) or a program."""
@@ -73,7 +82,7 @@ class Shutdown:
             return
         if timer == "shutdown/escalate":
             self.context.note("critical", "shutdown-escalation is over and resources are still here; leaving anyway")
-            self.leave("shutdown-escalation is over")
+            self.leave("shutdown-escalation is over", nothing_runs=False)
             return
         self.tell()
         if not self.crmd.election.leader:
@@ -82,17 +91,41 @@ class Shutdown:
         self.context.arm("shutdown/repeat", REPEAT_MS)
 
     def history(self, message: History) -> None:
-        """Nobody leads and nothing runs here: there is nothing to wait for."""
-        if not self.looking:
+        """What the LRM has: is the DC's Leave true? And when nobody leads, is there anything to wait for?"""
+        if self.has_left:
             return
-        self.looking = False
-        if not self.has_left and not self.crmd.election.leader and not message.running:
-            active = sorted(active_resources(message.results))
-            if not active:
+        if self.leave_order is not None:
+            self._judge(*self.leave_order, message)
+        elif self.looking and not self.crmd.election.leader and not message.running:
+            self.looking = False
+            if not active_resources(message.results):
                 self.leave("there is no DC, and no resource is active here")
 
-    def ordered(self) -> None:
-        """Leave, says the DC. If that is us, the rest of the transition (starts elsewhere) is carried out first."""
+    def ordered(self, key: str, what: Leave) -> None:
+        """Leave, says the DC. The order is repeated until it is answered."""
+        self.leave_order = (key, what)
+        self.context.send("lrmd", GetHistory())
+
+    def new_view(self) -> None:
+        """The order's DC may be another."""
+        self.leave_order = None
+
+    def _judge(self, key: str, what: Leave, history: History) -> None:
+        leader = self.crmd.election.leader
+        if not leader or any(order.operation not in HARMLESS for order in history.running):
+            return  # asked again with the next repetition
+        self.leave_order = None
+        known = active_resources(history.results) if what.active is None else set(what.active)
+        unknown = [r for r in history.results if r.resource.id in active_resources(history.results) - known]
+        if unknown:
+            names = ", ".join(sorted({result.resource.id for result in unknown}))
+            self.context.note("error", f"{leader} says that all resources are gone from here, but {names} is active")
+            for result in unknown:
+                self.crmd.orders.result(result)
+            self.context.tell(leader, OrderDone(transition_key=key, ok=False, reason=f"{names} is active there"))
+            return
+        self.context.tell(leader, OrderSeen(transition_key=key))
+        # If we are the DC, the rest of the transition (starts elsewhere) is carried out first.
         self.may_leave = True
         if not self.crmd.transition.busy:
             self.leave("the DC says that all resources are gone from here")
@@ -101,22 +134,25 @@ class Shutdown:
         if self.may_leave:
             self.leave("the DC says that all resources are gone from here")
 
-    def leave(self, why: str) -> None:
+    def leave(self, why: str, *, nothing_runs: bool = True) -> None:
         if self.has_left:
             return
-        self.has_left = True
+        self.has_left, self.nothing_runs = True, nothing_runs
         self.context.note("notice", f"left the cluster: {why}")
         for timer in ("shutdown/repeat", "shutdown/escalate"):
             self.context.disarm(timer)
-        self.context.send("rmd", LeftCluster())
+        for module in ("heartbeat", "rmd"):
+            self.tell_left(module)
         for client, request_id in self.askers:
             self.context.out.append(Reply(client, Done(request_id=request_id)))
         self.askers = []
         self.crmd.terminate(why)
 
-    def tell_rmd(self, module: str) -> None:
-        """rmd is there again after we have left: it may not have heard."""
-        if module == "rmd":
+    def tell_left(self, module: str) -> None:
+        """Heartbeat and rmd, now, and when they are there again after we have left: they may not have heard."""
+        if module == "heartbeat" and self.nothing_runs:
+            self.context.send("heartbeat", NothingRuns())
+        elif module == "rmd":
             self.context.send("rmd", LeftCluster())
 
     def client_gone(self, client: Client) -> None:
@@ -124,9 +160,11 @@ class Shutdown:
 
 
 def active_resources(results: list[OperationResult]) -> set[str]:
-    """Resources whose last operation leaves them running, by call id."""
+    """Resources whose last operation leaves them running, by call id. Fence devices run nowhere."""
     state: dict[str, bool] = {}
     for result in sorted(results, key=lambda r: r.call_id):
+        if result.resource.agent_class == "stonith":
+            continue
         if result.operation == "stop" and result.rc == 0:
             state[result.resource.id] = False
         elif result.operation in ACTIVE_AFTER:

@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 from lxml import etree
 
 from ha.crm.core.context import Context
-from ha.crm.model.history import entries, is_failure, pending_entry
+from ha.crm.model.history import entries, is_failure, leaves_active, pending_entry
 from ha.crm.model.status import Status
 from ha.crm.msg import AgentTraits
 from ha.lrm.msg import OperationResult, RunOperation
@@ -91,6 +91,14 @@ class StatusKeeper:
 
     def set_expected_down(self, node: str) -> bool:
         return node in self.copy.nodes and self.copy.set_state(node, {"expected": "down"})
+
+    def active_on(self, node: str) -> tuple[str, ...]:
+        """What is known to run there, fence devices left out."""
+        record = self.copy.nodes.get(node)
+        resources = record.resources if record is not None else {}
+        return tuple(sorted(
+            name for name, each in resources.items()
+            if each.resource.agent_class != "stonith" and leaves_active(each.operations.values())))
 
     def set_lost(self, node: str) -> bool:
         """Lost without a word: `expected` stays, so that the policy engine fences it if it can."""

@@ -120,8 +120,7 @@ class Transition:
         elif request.task == "stonith":
             self.crmd.fencing.requested(request)
         elif request.task in ("do_shutdown", "shutdown"):
-            self.crmd.status.set_expected_down(request.node)
-            self._give(request, Leave())
+            self._give(request, Leave(active=self.crmd.status.active_on(request.node)))
         elif request.task == "clear_failcount":
             self.crmd.clear_failures(request.resource.get("id", ""), request.node)
             self._answer(request, True)
@@ -177,6 +176,7 @@ class Transition:
             return
         order.seen = True
         if isinstance(order.what, Leave):
+            self.crmd.status.set_expected_down(node)  # its LRM has confirmed that nothing runs there (P1)
             self._end(order, True, "")
 
     def ordered_done(self, node: str, message: OrderDone) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
@@ -80,6 +80,20 @@ def is_failure(result: OperationResult) -> bool:
 def counts_as_failure(result: OperationResult) -> bool:
     """Whether it raises the fail count. A probe's surprise does not."""
     return is_failure(result) and (result.interval_ms > 0 or result.operation in COUNTED)
+
+
+def leaves_active(operations: Iterable[Mapping[str, str]]) -> bool:
+    """Whether the last of a resource's operations in the status leaves it running. One under way may."""
+    newest = max((o for o in operations if o.get("interval", "0") == "0"), key=_call_id, default=None)
+    if newest is None:
+        return False
+    rc, operation = newest.get("rc-code", ""), newest.get("operation", "")
+    return not ((operation == "stop" and rc == "0") or (operation == "monitor" and rc in ("5", "7")))
+
+
+def _call_id(entry: Mapping[str, str]) -> int:
+    text = entry.get("call-id", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def entries(result: OperationResult, node: str, traits: AgentTraits | None = None) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from ha.heartbeat.msg import (
     Nodes,
     NodeState,
     NodeStatus,
+    NothingRuns,
     Transmit,
 )
 from ha.machine import (
@@ -74,6 +75,8 @@ class Heartbeat:
         self.began = False
         self.stopping = False
         self.last_status_at: Instant = 0
+        self.crmd_was_here = False
+        self.nothing_runs = False
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
         context = self.context
@@ -118,6 +121,7 @@ class Heartbeat:
         """The clock is known: choose our generation, make it durable, and only then be heard."""
         context = self.context
         restarted = self._restarted(started)
+        self.crmd_was_here = self.crmd_was_here or restarted  # it may have been
         transmitter = context.transmitter
         transmitter.generation = self._next_generation(started)
         context.effects.append(Persist(GENERATION_FILE, b"%15d\n" % transmitter.generation))
@@ -161,15 +165,16 @@ class Heartbeat:
     def _on_stopping(self, _event: Stopping) -> None:
         """A clean leave: peers need no timeout. Persisted after it, so that a dead disk does not delay it.
 
-        Goodbye means that no resource runs here any more. While the crmd is signed on nobody can say that: then we
-        end without a word, and a successor within deadtime takes our place.
+        Goodbye means that no resource runs here any more (P1), and only the crmd can say that. When it has not, because
+        heartbeat alone is restarted or the crmd was too slow to leave, we end without a word.
         """
         context = self.context
         self.stopping = True
         if not self.began:
             return
-        if CRMD in context.modules.up:
-            context.note("warning", "heartbeat alone is told to stop, the crmd still runs: no goodbye to the cluster")
+        if self.crmd_was_here and not self.nothing_runs:
+            still = "still runs" if CRMD in context.modules.up else "has ended"
+            context.note("warning", f"no goodbye to the cluster: the crmd {still} and has not said that nothing runs")
             return
         context.state = "left"
         goodbye = [*self._status_items("dead"), ("leave", "1")]
@@ -260,6 +265,8 @@ class Heartbeat:
         if not is_module_name(module):
             self.context.note("error", f"a worker with an impossible name is ignored: {module!a}")
             return
+        if module == CRMD:
+            self.crmd_was_here, self.nothing_runs = True, False
         held = self.context.modules.signed_on(module)
         if module == CCM and self.began:
             self.peers.tell(self._own_status())
@@ -293,6 +300,8 @@ class Heartbeat:
         elif isinstance(sender, Local):
             if isinstance(message, Transmit):
                 self._transmit(sender.module, message)
+            elif isinstance(message, NothingRuns) and sender.module == CRMD:
+                self.nothing_runs = True
             else:
                 self.context.note("error", f"{sender.module} sends {type(message).__name__}, which we do not take")
         elif isinstance(sender, Client):

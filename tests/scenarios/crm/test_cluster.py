@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ha.crm import msg as crm
 from ha.lrm.msg import RunOperation
 from tests.scenarios.crm.policy import decide
@@ -150,10 +152,32 @@ def test_a_clean_leave_needs_no_fence_and_no_grace() -> None:
     assert world.state("n1")["expected"] == "down" and world.state("n1")["in_ccm"] == "false"
 
 
+def test_a_node_leaves_only_when_its_lrm_says_so_too() -> None:
+    """The DC may have lost sight of a start; a goodbye would be believed by all (P1)."""
+    world = cluster("n1", "n2", "n3")
+    started = world.nodes["n1"].lrm["A"]["start", 0]
+    world.nodes["n3"].lrm["A"] = {("start", 0): msgspec.structs.replace(started, user_data="9:9:0:x", call_id=9)}
+    leave_cluster(world, "n3")
+    world.run(20_000)
+    assert "all resources are gone from here, but A is active" in world.story()
+    assert ("n3", "A_stop_0") in world.ran
+    assert world.nodes["n3"].left and world.nodes["n3"].nothing_runs and active_on(world, "A") == ["n1"]
+
+
+def test_a_leave_that_took_too_long_makes_nobody_believe_that_nothing_runs() -> None:
+    world = cluster("n1", "n2", "n3", configuration=options(shutdown_escalation="5s") + RESOURCES)
+    world.outcome = lambda node, order: 1 if order.operation == "stop" else 0
+    world.fence_ok = lambda target: False
+    leave_cluster(world, "n1")
+    world.run(6_000)
+    assert world.nodes["n1"].left and not world.nodes["n1"].nothing_runs
+
+
 def test_a_node_that_was_told_to_leave_needs_no_fence_though_its_goodbye_is_lost() -> None:
     world = cluster("n1", "n2", "n3")
     leave_cluster(world, "n3")
     world.run_until(lambda: world.nodes["n3"].left)
+    world.run(2)  # its answer to the order to leave has arrived
     world.lose("n3")
     world.run(5)
     world.settle()

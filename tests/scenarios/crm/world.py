@@ -18,8 +18,8 @@ from ha.attrd import msg as attrd
 from ha.ccm.msg import ConfirmedDown, Member, MembershipEvent, View, ViewId
 from ha.cib import msg as cib
 from ha.crm import msg as crm
-from ha.crm.core import Crmd, build
-from ha.heartbeat.msg import ModuleStatus
+from ha.crm.core import Crmd, build, shutdown
+from ha.heartbeat.msg import ModuleStatus, NothingRuns
 from ha.ipc import codec
 from ha.lrm import msg as lrm
 from ha.machine import (
@@ -71,6 +71,7 @@ class Node:
     running: dict[str, lrm.RunOperation] = field(default_factory=dict)
     calls: int = 0
     left: bool = False
+    nothing_runs: bool = False
     log: list[str] = field(default_factory=list)
 
 
@@ -294,9 +295,16 @@ class World:
             self.at(0, lambda: self.step(node.name, "te", Received(Local("crmd"), message)))
         else:
             handler = {"cib": self._cib, "lrmd": self._lrmd, "rmd": self._rmd, "pengine": self._pengine,
+                       "heartbeat": self._heartbeat,
                        "stonithd": self._stonithd, "attrd": self._attrd, "ccm": self._ccm}[to]
             incarnation = node.incarnations
             self.at(0, lambda: handler(node, message) if node.incarnations == incarnation else None)
+
+    def _heartbeat(self, node: Node, message: Message) -> None:
+        assert isinstance(message, NothingRuns)
+        active = [table for table in node.lrm.values() if shutdown.active_resources(list(table.values()))]
+        assert not active, f"it is not true: {active}"
+        node.nothing_runs = True
 
     def _rmd(self, node: Node, message: Message) -> None:
         if isinstance(message, StartWorker):

@@ -8,7 +8,7 @@ import pytest
 from ha.heartbeat.core import build
 from ha.heartbeat.core.nodes import TRANSITIONS
 from ha.heartbeat.model import parse
-from ha.heartbeat.msg import GetNodes, LinkStatus, NodeStatus
+from ha.heartbeat.msg import GetNodes, LinkStatus, NodeStatus, NothingRuns
 from ha.machine import Client, Note, Packet, Persist, Received, Reply, Send, Started, Stopping, Wall, Wire
 from tests.unit.heartbeat.wire_world import KEYS, WALL_OFFSET_MS, Weather, World
 
@@ -151,9 +151,42 @@ def test_no_goodbye_while_resources_may_run() -> None:
     world.start("c")
     world.run(2_000)
     assert states(world, "a", "c")[-2:] == ["active", "active"]
+
+
+@pytest.mark.parametrize(("said", "state"), [(False, "active"), (True, "left")])
+def test_a_goodbye_needs_the_word_of_the_crmd(said: bool, state: str) -> None:
+    """A crmd that was too slow to leave is ended all the same: nobody knows what still runs here (P1)."""
+    world = settled()
+    world.connect("c", "crmd")
+    if said:
+        world.say("c", "crmd", NothingRuns())
+    world.lose("c", "crmd")
     world.stop("c")
     world.run(10)
-    assert states(world, "a", "c")[-1] == "left"
+    assert world.hosts["a"].state_of("c") == state
+
+
+def test_the_word_of_a_crmd_does_not_count_for_its_successor() -> None:
+    world = settled()
+    world.connect("c", "crmd")
+    world.say("c", "crmd", NothingRuns())
+    world.lose("c", "crmd")
+    world.connect("c", "crmd")
+    world.lose("c", "crmd")
+    world.stop("c")
+    world.run(10)
+    assert world.hosts["a"].state_of("c") == "active"
+
+
+def test_a_restarted_heartbeat_does_not_know_what_runs() -> None:
+    world = settled()
+    world.connect("c", "crmd")
+    world.stop("c")
+    world.start("c")
+    world.run(2_000)
+    world.stop("c")
+    world.run(300)
+    assert world.hosts["a"].state_of("c") == "active"
 
 
 def test_who_left_comes_back() -> None:

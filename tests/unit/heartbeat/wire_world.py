@@ -26,6 +26,7 @@ from ha.machine import (
     Instant,
     Local,
     Lost,
+    Message,
     Note,
     Packet,
     Persist,
@@ -125,6 +126,9 @@ class World:
 
     def lose(self, name: str, module: str) -> None:
         self.step(name, Lost(Local(module)))
+
+    def say(self, name: str, module: str, message: Message) -> None:
+        self.step(name, Received(Local(module), message))
 
     def transmit(self, name: str, to_node: str | None, body: bytes, module: str = "cib", to: str = "cib") -> None:
         self.step(name, Received(Local(module), Transmit(to_node=to_node, to_module=to, body=body)))
