@@ -24,10 +24,10 @@ def main() -> None:
     publisher = Publisher(Root(sys.argv[1]))
     print("ready", flush=True)
     for _ in itertools.count():
-        publisher.publish_next(_request)
+        publisher.publish_next(request_for)
 
 
-def _request(generation: int) -> PublishCib:
+def request_for(generation: int) -> PublishCib:
     data = content(generation)
     half = len(data) // 2
     parts, version = (data[:half], data[half:]), Version(0, 0, generation)

@@ -17,6 +17,7 @@ from ha.cib.io.publisher import purge
 from ha.cib.io.reader import CibReader
 from ha.cib.msg import CibCopy
 from ha.root import Root
+from tests.real.cib_kills import kill_many
 from tests.real.cib_writer import content
 from tests.real.waiting import wait_for
 
@@ -65,6 +66,14 @@ def test_killed_writers_stop_nobody_and_tear_nothing(root: Root) -> None:
         for writer in writers:
             writer.kill()
             writer.wait()
+
+
+def test_kills_at_any_instruction_lose_nothing_that_was_acknowledged(root: Root, tmp_path: Path) -> None:
+    root.run_dir.mkdir(parents=True)
+    tally = kill_many(root, tmp_path, kills=60, seed=5)
+    assert tally.faults() == []
+    assert tally.kills == 60
+    assert tally.acknowledged > 0
 
 
 def test_readers_go_on_when_every_writer_is_dead_or_frozen(root: Root) -> None:

@@ -102,7 +102,10 @@ class CibFiles:
     def _load_journal(self, notes: list[str]) -> tuple[bytes, ...]:
         path = self.folder / "journal"
         self.close()
+        is_new = not path.exists()
         self._journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        if is_new:
+            _sync_folder(self.folder)  # syncing the file alone does not promise that its name stays
         size = os.fstat(self._journal).st_size
         if size > MAX_JOURNAL_FILE_BYTES:
             raise OSError(f"{path} is {size} bytes long; the limit is {MAX_JOURNAL_FILE_BYTES}")
@@ -139,8 +142,12 @@ class CibFiles:
         old = sig.read_text(encoding="ascii").split()[:1] if sig.exists() else []
         if request.backup and path.exists():
             self._back_up(path, sig)
+        # Each name is certain before the next is replaced: a power cut may otherwise keep the later one alone, and a
+        # new document without its digest, or a new journal without its document, has lost what the old ones held.
         write_file(sig, "\n".join([_hash(data), *old, ""]).encode())
+        _sync_folder(self.folder)
         write_file(path, data)
+        _sync_folder(self.folder)
         journal = b"".join(_FRAME.pack(len(record), zlib.crc32(record)) + record for record in request.records)
         write_file(self.folder / "journal", journal)
         _sync_folder(self.folder)
@@ -155,7 +162,8 @@ class CibFiles:
         for source, target in ((path, f"cib-{number}.raw"), (sig, f"cib-{number}.raw.sig")):
             if source.exists():
                 temporary = self.folder / (target + ".new")
-                temporary.unlink(missing_ok=True)
+                if temporary.exists():
+                    os.unlink(temporary)
                 os.link(source, temporary)
                 os.replace(temporary, self.folder / target)
         write_file(last, f"{(number + 1) % MAX_BACKUPS}\n".encode())
@@ -168,7 +176,7 @@ class CibFiles:
         _sync_folder(self.folder)
         kept = sorted(self.folder.glob("dropped-*.xml"), key=lambda p: p.stat().st_mtime_ns)
         for old in kept[:-MAX_DROPPED]:
-            old.unlink(missing_ok=True)
+            os.unlink(old)
         return str(path)
 
     def close(self) -> None:
@@ -199,7 +207,8 @@ def _records(data: bytes) -> tuple[tuple[bytes, ...], int]:
     while at + _FRAME.size <= len(data):
         length, crc = _FRAME.unpack_from(data, at)
         record = data[at + _FRAME.size : at + _FRAME.size + length]
-        if length > MAX_RECORD_BYTES or len(record) < length or zlib.crc32(record) != crc:
+        # Zeros, which a file system may leave where data never arrived, would be an empty record with a right checksum.
+        if length == 0 or length > MAX_RECORD_BYTES or len(record) < length or zlib.crc32(record) != crc:
             break
         records.append(record)
         at += _FRAME.size + length

@@ -7,6 +7,7 @@ A node's disk keeps what was appended durably; what was appended otherwise survi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ha.ccm.msg import Member, MembershipEvent, View, ViewId
@@ -146,12 +147,12 @@ class Node:
 class World:
     """`links` are ordered and lose nothing unless an end is down or `cut`."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, make: Callable[[str, World], Node] = Node) -> None:
         self.subscribe = Subscribe()
         self.now = 1000
         self.instance = 0
         self.seen: dict[Version, tuple[str, str]] = {}
-        self.nodes = {name: Node(name, self) for name in names}
+        self.nodes = {name: make(name, self) for name in names}
         self.links: dict[tuple[str, str], deque[Message]] = {(a, b): deque() for a in names for b in names}
         self.views: dict[str, tuple[View, str]] = {}
         for node in self.nodes.values():
