@@ -66,12 +66,16 @@ class Written(Message, frozen=True, kw_only=True):
 
 
 class Query(Message, frozen=True, kw_only=True):
-    """Read this node's CIB: the whole, a section, or what an XPath selects. Answered by Answer."""
+    """Read this node's CIB: the whole, a section, or what an XPath selects. Answered by Answer.
+
+    `user`: with whose rights; only root and hacluster may name another than their own.
+    """
 
     request_id: str
     scope: str = ""
     xpath: str = ""
     no_children: bool = False
+    user: str = ""
 
 
 class Answer(Message, frozen=True, kw_only=True):
@@ -181,11 +185,16 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Forward(Message, frozen=True, kw_only=True):
-    """A write, from the cib that was asked to the writer's. `module` is whether a worker asked, not a program."""
+    """A write, from the cib that was asked to the writer's. `module` is whether a worker asked, not a program.
+
+    `groups` are those of `write.user`; `privileged` is whether ACLs are not for that user (root, hacluster).
+    """
 
     write: Write
     program: str = ""
     module: bool = False
+    groups: tuple[str, ...] = ()
+    privileged: bool = False
 
 
 class Forwarded(Message, frozen=True, kw_only=True):

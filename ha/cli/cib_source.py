@@ -58,7 +58,10 @@ class LiveCib:
     def query(self, *, scope: str = "", xpath: str = "", no_children: bool = False) -> str:
         from ha.cib.msg import Answer, Query
 
-        request = Query(request_id=self.new_request_id(), scope=scope, xpath=xpath, no_children=no_children)
+        user = os.environ.get("CIB_user", "")
+        request = Query(
+            request_id=self.new_request_id(), scope=scope, xpath=xpath, no_children=no_children, user=user
+        )
         answer = self._ask(request)
         if not isinstance(answer, Answer):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a query")
@@ -67,8 +70,12 @@ class LiveCib:
         return answer.xml
 
     def write(self, operation: Write) -> Written:
+        import msgspec
+
         from ha.cib.msg import Written
 
+        if not operation.user and (user := os.environ.get("CIB_user")):
+            operation = msgspec.structs.replace(operation, user=user)
         answer = self._ask(operation)
         if not isinstance(answer, Written):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a write")

@@ -4,6 +4,7 @@
 replica   the head, the committed version, and what is pending between them
 journal   group commit to disk
 readers   queries, publication in shared memory, subscribers
+askers    the user behind a request
 callers   writes asked of this node, and their way to the writer
 member    the obeying side of replication
 writer    the leading side

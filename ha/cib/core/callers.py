@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from ha.cib.core.context import Caller, Context
+from ha.cib.model.acl import User
 from ha.cib.model.refusal import Rc
 from ha.cib.msg import Forward, Forwarded, Write, Written
 from ha.machine import Client, Instant, Local
@@ -38,8 +41,8 @@ class Callers:
         self._lead = lead
         self._waiting: dict[str, _Waiting] = {}
 
-    def ask(self, caller: Caller, write: Write) -> None:
-        """A Write from a worker or program of this node."""
+    def ask(self, caller: Caller, write: Write, user: User) -> None:
+        """A Write from a worker or program of this node, with the rights of `user`."""
         refusal = self._refusal(write)
         if refusal is not None:
             self._context.answer(caller, refusal)
@@ -49,7 +52,11 @@ class Callers:
             known.callers[caller] = None
             return
         program = caller.program if isinstance(caller, Client) else caller.module
-        forward = Forward(write=_from(write, self._context.node), program=program, module=isinstance(caller, Local))
+        write = _from(write, self._context.node, user)
+        forward = Forward(
+            write=write, program=program, module=isinstance(caller, Local), groups=user.groups,
+            privileged=user.privileged,
+        )  # fmt: skip
         waiting = _Waiting(forward, {caller: None}, self._context.now + PATIENCE_MS)
         if not self._waiting:
             self._context.arm("callers", REPEAT_MS)
@@ -130,10 +137,8 @@ class Callers:
             waiting.callers.pop(caller, None)
 
 
-def _from(write: Write, node: str) -> Write:
-    if write.origin:
-        return write
-    return Write(**{**{name: getattr(write, name) for name in write.__struct_fields__}, "origin": node})
+def _from(write: Write, node: str, user: User) -> Write:
+    return msgspec.structs.replace(write, origin=write.origin or node, user=user.name)
 
 
 def verdict(context: Context, node: str, written: Written, here: Callable[[Written], None]) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ha.ccm.msg import MembershipEvent
+from ha.cib.core.askers import Askers, Request
 from ha.cib.core.callers import Callers
-from ha.cib.core.context import Context
+from ha.cib.core.context import Caller, Context
 from ha.cib.core.journal import Journal
 from ha.cib.core.member import Member
 from ha.cib.core.readers import Readers
 from ha.cib.core.replica import Replica
 from ha.cib.core.writer import Phase, Writer
+from ha.cib.model.acl import User
 from ha.cib.model.schema import Schema
 from ha.cib.model.store import LoadCib, LoadedCib
 from ha.cib.msg import (
@@ -73,6 +75,7 @@ class Cib:
             self._context, self._replica, self._journal, self._readers, schema,
             settle=self._callers.forwarded, ready=self._callers.writer_changed,
         )  # fmt: skip
+        self._askers = Askers(self._context, self._asked)
         self._is_loaded = False
         self._early: deque[Received] = deque()
         self._from_cib: dict[type, Callable[[str, Any], None]] = {
@@ -127,6 +130,7 @@ class Cib:
             case Lost(Client() as client):
                 self._readers.forget(client)
                 self._callers.forget(client)
+                self._askers.forget(client)
             case Lost(peer):
                 self._readers.forget(peer)
             case Connected() | Stopping():
@@ -145,6 +149,8 @@ class Cib:
             self._journal.finished(operation, outcome)
         elif kind == "publish":
             self._readers.finished(operation, outcome)
+        elif kind == "user":
+            self._askers.finished(operation, outcome)
         elif kind == "keep" and isinstance(outcome, OSError):
             self._context.note("error", f"a CIB that a merge dropped could not be kept: {outcome}")
         elif kind == "keep":
@@ -181,12 +187,8 @@ class Cib:
         match event.sender, message:
             case Remote(node, "cib"), _:
                 self._cib(node, message)
-            case (Local() | Client()) as caller, Write():
-                self._callers.ask(caller, message)
-            case (Local() | Client()) as caller, Query():
-                self._readers.query(caller, message)
-            case (Local() | Client()) as caller, Subscribe():
-                self._readers.subscribe(caller)
+            case (Local() | Client()) as caller, (Write() | Query() | Subscribe()):
+                self._askers.ask(caller, message)
             case Local("crmd"), Lead():
                 self._lead(message)
             case Local("crmd"), Follow():
@@ -200,6 +202,15 @@ class Cib:
             case _:
                 kind = type(message).__name__
                 self._context.note("warning", f"{kind} from {event.sender} is not for the cib: ignored")
+
+    def _asked(self, caller: Caller, request: Request, user: User) -> None:
+        match request:
+            case Write():
+                self._callers.ask(caller, request, user)
+            case Query():
+                self._readers.query(caller, request, user)
+            case Subscribe():
+                self._readers.subscribe(caller, user)
 
     def _cib(self, node: str, message: object) -> None:
         handler = self._from_cib.get(type(message))

@@ -13,9 +13,10 @@ from lxml import etree
 
 from ha.cib.core.context import Caller, Context
 from ha.cib.core.replica import Pending, Replica
+from ha.cib.model.acl import Permissions, User, is_judged
 from ha.cib.model.document import SECTIONS, Document, Snapshot
 from ha.cib.model.query import answer
-from ha.cib.model.refusal import Refusal
+from ha.cib.model.refusal import Rc, Refusal
 from ha.cib.model.store import PublishCib
 from ha.cib.msg import Answer, Changed, Entry, Query
 
@@ -55,8 +56,8 @@ class Readers:
     def __init__(self, context: Context, replica: Replica) -> None:
         self._context = context
         self._replica = replica
-        self._subscribers: dict[Caller, None] = {}
-        self._joining: dict[Caller, None] = {}
+        self._subscribers: dict[Caller, User] = {}
+        self._joining: dict[Caller, User] = {}
         self._waiting: list[_Shown] = []
         self._showing: list[_Shown] = []
         self._has_shown = False
@@ -105,13 +106,14 @@ class Readers:
             return
         self.generation = self._generation_begun
         done, self._showing = self._showing, []
+        self._turn_away()
         for shown in done:
             changed = shown.changed(self.generation)
             for subscriber in self._subscribers:
                 self._context.answer(subscriber, changed)
         joining, self._joining = self._joining, {}
-        for caller in joining:
-            self._join(caller, done[-1].snapshot)
+        for caller, user in joining.items():
+            self._join(caller, user, done[-1].snapshot)
         if self._waiting:
             self._begin()
 
@@ -122,18 +124,30 @@ class Readers:
 
     # Subscribers -----------------------------------------------------------------------------------------------------
 
-    def subscribe(self, caller: Caller) -> None:
+    def _turn_away(self) -> None:
+        """Where ACLs are on, whoever they are for sees what he asks for and no more: no whole CIBs, no diffs."""
+        judged = [caller for caller, user in self._subscribers.items() if not user.privileged]
+        root = self._document(self._replica.published).root if judged else None
+        for caller in judged:
+            if root is not None and is_judged(root, self._subscribers[caller]):
+                self._context.note("notice", f"{caller} hears of no more changes: ACLs are on")
+                del self._subscribers[caller]
+
+    def subscribe(self, caller: Caller, user: User) -> None:
         """The first Changed carries the whole CIB that is shown now; later ones, the changes since."""
         if len(self._subscribers) + len(self._joining) >= MAX_SUBSCRIBERS and caller not in self._subscribers:
             self._context.note("warning", f"{caller} may not subscribe: {MAX_SUBSCRIBERS} others have")
             return
         if self._showing:
-            self._joining[caller] = None  # after the publication under way: nothing is missed, nothing comes twice
+            self._joining[caller] = user  # after the publication under way: nothing is missed, nothing comes twice
             return
-        self._join(caller, self._replica.published)
+        self._join(caller, user, self._replica.published)
 
-    def _join(self, caller: Caller, shown: Snapshot) -> None:
-        self._subscribers[caller] = None
+    def _join(self, caller: Caller, user: User, shown: Snapshot) -> None:
+        if not user.privileged and is_judged(self._document(shown).root, user):
+            self._context.note("notice", f"{caller} may not subscribe: ACLs are on for {user.name!r}")
+            return
+        self._subscribers[caller] = user
         if self.generation == 0:
             return
         changed = Changed(
@@ -151,9 +165,9 @@ class Readers:
 
     # Queries ---------------------------------------------------------------------------------------------------------
 
-    def query(self, caller: Caller, query: Query) -> None:
+    def query(self, caller: Caller, query: Query, user: User) -> None:
         snapshot = self._replica.published
-        text = _text_of(snapshot, query)
+        text = _text_of(snapshot, query) if user.privileged else None
         if text is not None:
             reply = Answer(
                 request_id=query.request_id, xml=text.decode(), generation=self.generation, version=snapshot.version
@@ -161,7 +175,8 @@ class Readers:
             self._context.answer(caller, reply)
             return
         try:
-            found = answer(self._document(snapshot).root, query.scope, query.xpath, query.no_children)
+            root = _seen_by(self._document(snapshot).root, user)
+            found = answer(root, query.scope, query.xpath, query.no_children)
         except Refusal as refusal:
             reply = Answer(
                 request_id=query.request_id, rc=refusal.rc, reason=str(refusal), generation=self.generation,
@@ -180,6 +195,16 @@ class Readers:
         if self._tree is None or self._tree[0] != snapshot.digest:
             self._tree = (snapshot.digest, Document.from_bytes(snapshot.to_bytes()))
         return self._tree[1]
+
+
+def _seen_by(root: etree._Element, user: User) -> etree._Element:
+    """The CIB as far as the user may see it. Raises Refusal (4) when that is not at all."""
+    if not is_judged(root, user):
+        return root
+    seen = Permissions(root, user).visible()
+    if seen is None:
+        raise Refusal(Rc.PRIVILEGE, f"user {user.name!r} may see nothing of the CIB (ACLs are on)")
+    return seen
 
 
 def _text_of(snapshot: Snapshot, query: Query) -> bytes | None:

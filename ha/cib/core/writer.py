@@ -21,12 +21,14 @@ from enum import Enum
 from lxml import etree
 
 from ha.ccm.msg import ViewId
+from ha.cib.core.askers import PRIVILEGED_NAMES
 from ha.cib.core.callers import verdict
 from ha.cib.core.context import Context
 from ha.cib.core.journal import Journal
 from ha.cib.core.member import install, whole_of
 from ha.cib.core.readers import Readers
 from ha.cib.core.replica import Mismatch, Replica
+from ha.cib.model.acl import Permissions, User, is_judged
 from ha.cib.model.document import Snapshot
 from ha.cib.model.edit import Transaction
 from ha.cib.model.judge import apply_write
@@ -312,7 +314,7 @@ class Writer:
     def _perform(self, node: str, forward: Forward) -> None:
         write, document = forward.write, self._replica.document
         try:
-            transaction = apply_write(document, write, self._schema)
+            transaction = apply_write(document, write, self._schema, _user_of(forward))
         except Refusal as refusal:
             self._refuse(node, write.request_id, refusal)
             return
@@ -342,7 +344,7 @@ class Writer:
 
     def _answer_unchanged(self, node: str, forward: Forward, transaction: Transaction) -> None:
         write, document = forward.write, self._replica.document
-        xml = etree.tostring(document.root, encoding="unicode") if write.dry_run else ""
+        xml = _shown_to(document.root, _user_of(forward)) if write.dry_run else ""
         transaction.rollback()
         version = document.version
         written = Written(request_id=write.request_id, outcome="committed", version=version, xml=xml)
@@ -498,6 +500,17 @@ class Writer:
             elif self.phase is Phase.LEADING and peer.acked < self._seq and silent:
                 self._context.tell(node, Collect(ballot=self._ballot))
         self._context.arm("writer", REPEAT_MS)
+
+
+def _user_of(forward: Forward) -> User:
+    name = forward.write.user
+    return User(name, forward.groups, forward.module or forward.privileged or name in PRIVILEGED_NAMES)
+
+
+def _shown_to(root: etree._Element, user: User) -> str:
+    """What the user may see of a CIB that his dry run would make."""
+    seen = Permissions(root, user).visible() if is_judged(root, user) else root
+    return etree.tostring(seen, encoding="unicode") if seen is not None else ""
 
 
 _NO_VIEW = ViewId(-1, "")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ha.cib.io.files import CibFiles
 from ha.cib.io.publisher import Publisher
-from ha.cib.model.store import AppendRecords, CheckpointCib, KeepDropped, LoadCib, LoadedCib, PublishCib
+from ha.cib.io.users import find_user
+from ha.cib.model.store import AppendRecords, CheckpointCib, FindUser, KeepDropped, LoadCib, LoadedCib, PublishCib
 from ha.machine import Finished
 from ha.root import Root
 
@@ -31,7 +32,7 @@ class StoreAdapter:
     One thread and a plain queue, not the loop's pool: a pool's futures cost more than the write (20 futex calls).
     """
 
-    requests: tuple[type, ...] = (LoadCib, AppendRecords, CheckpointCib, PublishCib, KeepDropped)
+    requests: tuple[type, ...] = (LoadCib, AppendRecords, CheckpointCib, PublishCib, KeepDropped, FindUser)
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -74,6 +75,8 @@ class StoreAdapter:
                 self._calls.put((operation, partial(self._files.checkpoint, request)))
             case PublishCib():
                 loop.finish(operation, self._try_publish(request))
+            case FindUser():
+                loop.in_thread(operation, find_user, request)  # a directory service may be slow
             case KeepDropped(version, xml):
                 self._calls.put((operation, partial(self._files.keep_dropped, version, xml)))
             case _:

@@ -3,27 +3,34 @@
 
 from __future__ import annotations
 
-from lxml import etree
-
+from ha.cib.model.acl import WORKER, Permissions, User, is_judged
 from ha.cib.model.document import Document, Snapshot
 from ha.cib.model.edit import Transaction
 from ha.cib.model.operations import perform
 from ha.cib.model.references import dangling, duplicates
-from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.refusal import Refusal
 from ha.cib.model.schema import Schema
 from ha.cib.msg import Write
 
+OF_THE_WHOLE = ("bump", "erase", "sync", "upgrade")
+"""Operations that concern the whole CIB, whatever they change of it."""
 
-def apply_write(document: Document, write: Write, schema: Schema) -> Transaction:
+
+def apply_write(document: Document, write: Write, schema: Schema, user: User = WORKER) -> Transaction:
     """Perform `write` on the document if the result is valid. Raises Refusal, with the document as it was.
 
-    `force` permits references to what does not exist; nothing permits a breach of the grammar or a second id. Where
-    ACLs are on, only the cluster's own users write (roles are not judged yet: what is not judged is refused).
+    `force` permits references to what does not exist; nothing permits a breach of the grammar or a second id, nor what
+    the ACLs deny the `user`.
     """
-    _check_rights(document, write)
     before = document.snapshot()
+    permissions = Permissions(document.root, user) if is_judged(document.root, user) else None
+    if permissions is not None and write.operation in OF_THE_WHOLE:
+        whole = permissions.refusal_of_whole()
+        if whole is not None:
+            raise whole
     transaction = perform(document, write)
-    refusal = schema.check_changes(transaction)
+    refusal = permissions.refusal_of_changes() if permissions is not None else None
+    refusal = refusal or schema.check_changes(transaction)
     is_on = document.root.get("validate-with") != "none"
     if refusal is None and is_on and transaction.touches_configuration and transaction.touches_references:
         refusal = _broken_references(transaction, write, before)
@@ -31,15 +38,6 @@ def apply_write(document: Document, write: Write, schema: Schema) -> Transaction
         transaction.rollback()
         raise refusal
     return transaction
-
-
-PRIVILEGED_USERS = ("", "root", "hacluster")
-_acls_on = etree.XPath("boolean(configuration/crm_config//nvpair[@name='enable-acl'][@value='true'])")
-
-
-def _check_rights(document: Document, write: Write) -> None:
-    if write.user not in PRIVILEGED_USERS and _acls_on(document.root):
-        raise Refusal(Rc.PRIVILEGE, f"ACLs are on, and user {write.user!r} may not change the CIB")
 
 
 def _broken_references(transaction: Transaction, write: Write, snapshot: Snapshot) -> Refusal | None:

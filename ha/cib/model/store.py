@@ -102,6 +102,17 @@ class PublishCib(msgspec.Struct, frozen=True):
     diffs: tuple[bytes, ...]
 
 
+class FindUser(msgspec.Struct, frozen=True):
+    """Whose rights has a program of this uid and gid that would act as the user `wanted`?
+
+    Outcome: ha.cib.model.acl.User, or an OSError.
+    """
+
+    uid: int
+    gid: int
+    wanted: str
+
+
 class KeepDropped(msgspec.Struct, frozen=True):
     """Keep a CIB that a merge dropped. Outcome: the path (str) or an OSError."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ha.cib.model.store import AppendRecords, CheckpointCib, KeepDropped, LoadCib, LoadedCib, PublishCib
+from ha.cib.model.acl import User
+from ha.cib.model.store import AppendRecords, CheckpointCib, FindUser, KeepDropped, LoadCib, LoadedCib, PublishCib
 from ha.cib.msg import CibCopy, CibGone, ReadCib
 from ha.sim.agenda import MS, Ticket
 
@@ -108,6 +109,8 @@ def serve(process: Process, operation: str, request: object) -> None:
         case KeepDropped():
             store(process.node).dropped.append(request.xml)
             process.finish(operation, f"cib-dropped-{request.version}.xml")
+        case FindUser(uid, _, wanted):
+            process.finish(operation, User(wanted or str(uid), privileged=uid == 0))
         case ReadCib():
             _read(process, operation, request)
         case _:
@@ -175,6 +178,6 @@ def _read(process: Process, operation: str, request: ReadCib) -> None:
     process.finish(operation, copy if copy is not None else gone)
 
 
-REQUESTS: tuple[type, ...] = (LoadCib, AppendRecords, CheckpointCib, PublishCib, KeepDropped, ReadCib)
+REQUESTS: tuple[type, ...] = (LoadCib, AppendRecords, CheckpointCib, PublishCib, KeepDropped, FindUser, ReadCib)
 
 SERVICES: dict[type, Service] = dict.fromkeys(REQUESTS, serve)

@@ -13,14 +13,15 @@ A core that starts from such a disk must have every configuration that was ackno
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest import mock
 
 from ha.cib.core.machine import Cib
 from ha.cib.io import files
@@ -109,6 +110,16 @@ class RecordingOs:
     def unlink(self, path: Path) -> None:
         os.unlink(path)
         self.calls.append(Call("unlink", self._name(path), self._names.pop(self._name(path))))
+
+
+@contextlib.contextmanager
+def recorded_by(record: RecordingOs) -> Iterator[None]:
+    """All that ha.cib.io.files does goes through `record`."""
+    vars(files)["os"] = record
+    try:
+        yield
+    finally:
+        vars(files)["os"] = os
 
 
 @dataclass
@@ -207,7 +218,7 @@ class DiskNode(Node):
 def write_for_a_while(folder: Path, writes: int, chance: Random) -> list[Call]:
     """A node's life on a fresh disk: configuration and status, checkpoints, restarts of the worker."""
     record = RecordingOs(folder)
-    with mock.patch.object(files, "os", record):
+    with recorded_by(record):
         world = World("n1", make=partial(DiskNode, folder, record))
         node = world.nodes["n1"]
         assert isinstance(node, DiskNode)

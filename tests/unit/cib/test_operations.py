@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
+from ha.cib.model.acl import User
 from ha.cib.model.document import Document
 from ha.cib.model.judge import apply_write
 from ha.cib.model.refusal import Rc, Refusal
@@ -197,8 +198,8 @@ def test_a_patch_reaches_below_what_it_modifies_among_many() -> None:
 def test_where_acls_are_on_a_user_without_rights_is_refused() -> None:
     cib = document()
     pair = '<nvpair id="opts-acl" name="enable-acl" value="true"/>'
-    apply_write(cib, write("create", pair, xpath="//cluster_property_set", user="joe"), load())
+    apply_write(cib, write("create", pair, xpath="//cluster_property_set"), load(), User("joe"))
     with pytest.raises(Refusal) as caught:
-        apply_write(cib, write("bump", user="joe"), load())
+        apply_write(cib, write("bump"), load(), User("joe"))
     assert caught.value.rc == Rc.PRIVILEGE
-    apply_write(cib, write("bump", user="hacluster"), load())
+    apply_write(cib, write("bump"), load())

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from unittest import mock
+
+import pytest
 
 from ha.cib.io import files
 from ha.cib.io.files import CibFiles
@@ -19,15 +20,15 @@ def test_no_cut_loses_an_acknowledged_configuration() -> None:
     assert lost == []
 
 
-def test_names_that_are_not_synced_would_be_found_out() -> None:
-    with mock.patch.object(files, "_sync_folder", lambda folder: None):
-        assert play(CUTS, seed=3)[1]
+def test_names_that_are_not_synced_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_sync_folder", lambda folder: None)
+    assert play(CUTS, seed=3)[1]
 
 
-def test_data_that_is_not_synced_would_be_found_out() -> None:
+def test_data_that_is_not_synced_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     append = CibFiles.append
-    with mock.patch.object(CibFiles, "append", lambda self, records, durable: append(self, records, False)):
-        assert play(CUTS, seed=3)[1]
+    monkeypatch.setattr(CibFiles, "append", lambda self, records, durable: append(self, records, False))
+    assert play(CUTS, seed=3)[1]
 
 
 def test_zeros_at_the_end_of_the_journal_are_no_records(tmp_path: Path) -> None:

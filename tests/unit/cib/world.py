@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ha.ccm.msg import Member, MembershipEvent, View, ViewId
 from ha.cib.core import Cib, build
-from ha.cib.model.store import AppendRecords, CheckpointCib, KeepDropped, LoadCib, LoadedCib, PublishCib
+from ha.cib.model.acl import User
+from ha.cib.model.store import AppendRecords, CheckpointCib, FindUser, KeepDropped, LoadCib, LoadedCib, PublishCib
 from ha.cib.msg import Changed, Follow, Lead, Leading, Subscribe, Version, Write, Written
 from ha.ipc import codec
 from ha.machine import (
@@ -132,6 +133,8 @@ class Node:
             case PublishCib(generation, _, _, parts):
                 assert generation == disk.generation + 1
                 disk.generation, disk.shown = generation, b"".join(parts)
+            case FindUser(uid, _, wanted):
+                return User(wanted, privileged=wanted == "") if uid == 0 else User({1007: "alice"}[uid])
             case KeepDropped(_, xml):
                 disk.dropped.append(xml)
                 return "dropped.xml"
