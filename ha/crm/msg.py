@@ -109,6 +109,7 @@ class AskLeader(Message, frozen=True, kw_only=True):
 
     view: ViewId
     incarnation: str
+    feature_set: str = ""
 
 
 class LeaderIs(Message, frozen=True, kw_only=True):
@@ -118,6 +119,7 @@ class LeaderIs(Message, frozen=True, kw_only=True):
     term: int
     dc: str
     established: bool
+    feature_set: str = ""
 
 
 class JoinOffer(Message, frozen=True, kw_only=True):
@@ -127,6 +129,7 @@ class JoinOffer(Message, frozen=True, kw_only=True):
     term: int
     incarnation: str
     established: bool
+    feature_set: str = ""
 
 
 class JoinRequest(Message, frozen=True, kw_only=True):

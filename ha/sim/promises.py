@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ha.ccm.msg import MembershipEvent, View, ViewId
 from ha.cib.model.store import PublishCib
 from ha.cib.msg import Changed, Follow, Lead, Version
+from ha.crm.msg import JoinRelease
 from ha.heartbeat.msg import Deliver
 from ha.ipc import codec
 from ha.lrm.msg import RunOperation
@@ -70,7 +71,7 @@ class AgreedViews(Watcher):
             self._said(process, message, message.view)
         elif isinstance(message, Lead) and process.name == "crmd":
             self._leads(process, message)
-        elif isinstance(message, (Follow, LeftCluster)) and process.name == "crmd":
+        elif isinstance(message, (Follow, LeftCluster, JoinRelease)) and process.name == "crmd":
             self._resigns(process)
 
     def _said(self, process: Process, event: MembershipEvent, view: View) -> None:

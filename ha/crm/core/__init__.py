@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from ha.crm.core.context import Settings
 from ha.crm.core.crmd import Crmd
+from ha.crm.model import FEATURE_SET
 
 DEFAULT_DEADTIME_MS = 1_000
 DEFAULT_INITDEAD_MS = 30_000
@@ -35,10 +36,13 @@ def build(
     nodes: tuple[str, ...],
     deadtime_ms: int = DEFAULT_DEADTIME_MS,
     initdead_ms: int = DEFAULT_INITDEAD_MS,
+    feature_set: str = FEATURE_SET,
 ) -> Crmd:
     """The crmd of `node`; `nodes` are the configured members in the order of ha.cf, times are ha.cf's."""
     assert node in nodes, f"{node} is not one of the configured nodes {', '.join(nodes)}"
-    return Crmd(Settings(node=node, nodes=nodes, deadtime_ms=deadtime_ms, initdead_ms=initdead_ms))
+    return Crmd(
+        Settings(node=node, nodes=nodes, deadtime_ms=deadtime_ms, initdead_ms=initdead_ms, feature_set=feature_set)
+    )
 
 
 __all__ = ["Crmd", "build"]

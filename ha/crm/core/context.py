@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ha.ccm.msg import View, ViewId
+from ha.crm.model import FEATURE_SET
 from ha.machine import Arm, Disarm, Effect, Instant, Level, Local, Message, Note, Remote, Send
 
 ABSENT_MS = 2_000
@@ -15,12 +16,14 @@ ABSENT_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`nodes`: the configured cluster, in the order of ha.cf. Times as in ha.cf."""
+    """`nodes`: the configured cluster, in the order of ha.cf. Times as in ha.cf. `feature_set` is ours but
+    in tests of rolling upgrades."""
 
     node: str
     nodes: tuple[str, ...]
     deadtime_ms: int
     initdead_ms: int
+    feature_set: str = FEATURE_SET
 
 
 class Context:

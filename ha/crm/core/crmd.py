@@ -422,6 +422,7 @@ class Crmd:
         self.clean_ups.node_lost(node)
 
     def _gone(self, node: str, why: str) -> None:
+        self.failures.node_gone()
         self.transition.node_lost(node)
         self.clean_ups.node_lost(node)
         self.scheduling.news(why)

@@ -10,6 +10,9 @@ Theory of operation
   stays silent the next one by age offers.
 * Of two who offer (a merge of two partitions) the younger gives up and releases those who promised it.
 * A crmd that has just started forgot what it promised. It first asks every other member, and takes part only then.
+* Rolling upgrades: among members the oldest feature set leads, for what it writes all understand; a DC that takes in
+  a member with an older one hands over to it. Crmds tell their sets whenever they speak of leading; one that was not
+  heard yet is taken for an equal.
 * A crmd that has been gone for ABSENT_MS is not counted: its promises died with it.
 * Each DC of a view has a term greater than those before it, so that what a dead one said is told apart.
 
@@ -22,8 +25,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ha.ccm.msg import ViewId
 from ha.crm.core.context import ABSENT_MS, Context
-from ha.crm.model import FEATURE_SET
 from ha.crm.msg import AskLeader, JoinOffer, JoinRefuse, JoinRelease, JoinRequest, LeaderIs
+from ha.pe.model.values import compare_versions
 
 if TYPE_CHECKING:
     from ha.crm.core.crmd import Crmd
@@ -51,6 +54,7 @@ class Election:
         self.skipped: set[str] = set()
         self.answers: dict[str, LeaderIs] = {}
         self.early: dict[str, JoinOffer] = {}
+        self.feature_sets: dict[str, str] = {}
 
     @property
     def is_dc(self) -> bool:
@@ -94,11 +98,13 @@ class Election:
             return
         assert self.context.view is not None, "only a member of a view asks"
         for node in waiting:
-            self.context.tell(node, AskLeader(view=self.context.view.id, incarnation=self.context.incarnation))
+            self.context.tell(node, AskLeader(
+                view=self.context.view.id, incarnation=self.context.incarnation, feature_set=self._ours))
         self.context.arm("election/ask", ASK_REPEAT_MS)
 
     def asked(self, sender: str, message: AskLeader) -> None:
         """A crmd that asks has just started: whatever it was before, it is not any more."""
+        self._learn(sender, message.feature_set)
         if message.view != self.context.view_id:
             return
         if self.promised == sender:
@@ -106,12 +112,14 @@ class Election:
         self.promises.pop(sender, None)
         self.context.tell(
             sender,
-            LeaderIs(view=message.view, term=self.term, dc=self.promised, established=self.established),
+            LeaderIs(view=message.view, term=self.term, dc=self.promised, established=self.established,
+                     feature_set=self._ours),
         )
         if self.is_dc:
             self._offer_to(sender)
 
     def answered(self, sender: str, message: LeaderIs) -> None:
+        self._learn(sender, message.feature_set)
         if message.view != self.context.view_id or not self.fresh:
             return
         self.answers[sender] = message
@@ -147,15 +155,51 @@ class Election:
         self.context.arm("election/wait", CHAMPION_WAIT_MS)
 
     def _champion(self, prefer: str) -> str:
-        able = [n for n in self.context.members() if self._able(n)]
-        if prefer in able:
-            return prefer
-        return able[0] if able else ""
+        """By age; but whom we prefer, or who is older, does not lead over a member with an older feature set."""
+        best = ""
+        for node in [prefer, *self.context.members()]:
+            if node in self.context.members() and self._able(node) and (not best or self._is_older(node, best)):
+                best = node
+        return best
 
     def _able(self, node: str) -> bool:
         if node == self.context.node:
             return not self.crmd.shutdown.has_left
         return node not in self.skipped and self.context.peer_up.get(node, True)
+
+    # Feature sets ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _ours(self) -> str:
+        return self.context.settings.feature_set
+
+    def _learn(self, node: str, feature_set: str) -> None:
+        if feature_set:
+            self.feature_sets[node] = feature_set
+
+    def _is_older(self, node: str, other: str) -> bool:
+        """By feature set."""
+        sets = [self._ours if n == self.context.node else self.feature_sets.get(n, self._ours) for n in (node, other)]
+        return compare_versions(*sets) < 0
+
+    def _goes_before(self, node: str, other: str) -> bool:
+        if self._is_older(node, other) or self._is_older(other, node):
+            return self._is_older(node, other)
+        return self._age(node) < self._age(other)
+
+    def _hand_over(self, heir: str) -> None:
+        """A member with an older feature set is in. We let go first, then the others may promise it (P2)."""
+        assert self.is_dc and self.context.view is not None, "only a DC has something to hand over"
+        why = f"{heir} has the older feature set {self.feature_sets[heir]}, we {self._ours}"
+        self.crmd.relinquish(why)
+        self.role, self.promises, self.promised, self.established = "none", {}, "", False
+        self.term += 1
+        self.context.disarm("election/offer")
+        self.context.tell_others(JoinRelease(view=self.context.view.id))
+        self.crmd.leader_lost(why)
+        self.contend()
+
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
         assert self.context.view is not None, "only a member of a view can lead it"
@@ -193,6 +237,7 @@ class Election:
     # Messages --------------------------------------------------------------------------------------------------------
 
     def offered(self, sender: str, offer: JoinOffer) -> None:
+        self._learn(sender, offer.feature_set)
         view = self.context.view
         if view is None or offer.view != view.id:
             if (view is None or offer.view > view.id) and (sender in self.early or len(self.early) < MAX_EARLY):
@@ -220,7 +265,7 @@ class Election:
             return False
         if self.promised in ("", sender):
             return True
-        return self.role == "candidate" and self._age(sender) < self._age(self.context.node)
+        return self.role == "candidate" and self._goes_before(sender, self.context.node)
 
     def _promise(self, sender: str, offer: JoinOffer) -> None:
         before = self.leader
@@ -252,6 +297,7 @@ class Election:
         return True
 
     def requested(self, sender: str, request: JoinRequest) -> None:
+        self._learn(sender, request.feature_set)
         if request.view != self.context.view_id:
             return
         if self.role == "none":
@@ -260,7 +306,10 @@ class Election:
         if request.term != self.term:
             return
         self.promises[sender] = request
-        if self.is_dc:
+        older = self._is_older(sender, self.context.node) and not request.leaving and sender not in self.skipped
+        if self.is_dc and older:
+            self._hand_over(sender)
+        elif self.is_dc:
             self.crmd.join.requested(sender, request)
         else:
             self.count()
@@ -361,7 +410,7 @@ class Election:
     def _offer(self) -> JoinOffer:
         assert self.context.view is not None, "an offer belongs to a view"
         return JoinOffer(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
-                         established=self.is_dc)
+                         established=self.is_dc, feature_set=self._ours)
 
     def _offer_to(self, node: str) -> None:
         self.context.tell(node, self._offer())
@@ -369,7 +418,7 @@ class Election:
     def _request(self) -> JoinRequest:
         assert self.context.view is not None, "a request belongs to a view"
         return JoinRequest(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
-                           feature_set=FEATURE_SET, to_established=self.established, leaving=self.crmd.shutdown.wanted)
+                           feature_set=self._ours, to_established=self.established, leaving=self.crmd.shutdown.wanted)
 
     def _age(self, node: str) -> int:
         members = self.context.members()

@@ -2,7 +2,9 @@
 """Fail counts: transient attributes, kept by attrd, from which the policy engine takes migration-threshold's measure.
 
 Names: Pacemaker's `fail-count-RESOURCE#OPERATION_INTERVAL` and `last-failure-…`. Scheduling waits for attrd's word, so
-that a resource that has used up its failures is not first restarted where it failed.
+that a resource that has used up its failures is not first restarted where it failed. While attrd is away it waits
+longer with each failure that cannot be counted: what fails for ever must not be tried for ever without a pause. The
+loss of a node ends the wait.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 REPEAT_MS = 500
 WAIT_MS = 2_000
 """Scheduling waits for attrd no longer than this: a cluster without counts is better than one that does nothing."""
+MAX_WAIT_MS = 30_000
 INFINITY = "INFINITY"
 MAX_PENDING = 1_000
 """Updates without an answer; more are not sent, and the log says so."""
@@ -31,11 +34,14 @@ class Failures:
         self.context: Context = crmd.context
         self.pending: dict[str, UpdateAttribute | ClearFailures] = {}
         self.given_up = False
+        self.uncounted = 0
 
     def count(self, node: str, result: OperationResult) -> None:
         """An operation failed for the first time we hear of it."""
         if not counts_as_failure(result):
             return
+        if self.given_up:
+            self._wait_again()
         suffix = f"{result.resource.id}#{result.operation}_{result.interval_ms}"
         name = f"fail-count-{suffix}"
         fatal = result.operation == "stop" or (
@@ -51,6 +57,15 @@ class Failures:
         at_s = result.last_rc_change_s or self.context.unix_s()
         self._ask(UpdateAttribute(request_id=self.context.request_id(), name=f"last-failure-{suffix}", node=node,
                                   value=str(at_s)))
+
+    def _wait_again(self) -> None:
+        self.given_up = False
+        self.uncounted += 1
+        self.context.arm("failures/wait", min(MAX_WAIT_MS, WAIT_MS << min(self.uncounted, 10)))
+
+    def node_gone(self) -> None:
+        """Its resources are to be recovered, counts or none."""
+        self.given_up = bool(self.pending)
 
     def clear(self, resource_id: str, node: str, operation: str = "", interval_ms: int = 0) -> None:
         self._ask(ClearFailures(request_id=self.context.request_id(), resource_id=resource_id, node=node,
@@ -77,6 +92,7 @@ class Failures:
         if message.rc != 0:
             self.context.note("error", f"attrd refused an update: {message.reason} (rc {message.rc})")
         if not self.pending:
+            self.uncounted = 0
             self.context.disarm("failures/repeat")
             self.context.disarm("failures/wait")
 
@@ -89,7 +105,7 @@ class Failures:
 
     def forget(self) -> None:
         """Not DC any more. The counts asked for are attrd's business."""
-        self.pending = {}
+        self.pending, self.uncounted = {}, 0
         self.context.disarm("failures/repeat")
         self.context.disarm("failures/wait")
 
@@ -101,4 +117,4 @@ class Failures:
             self.context.arm("failures/repeat", REPEAT_MS)
         else:
             self.given_up = True
-            self.context.note("error", f"attrd has not answered for {WAIT_MS} ms; scheduling goes on without it")
+            self.context.note("error", "attrd does not answer; scheduling goes on without the newest failure counts")

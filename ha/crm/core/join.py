@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ha.crm.core.context import Context
-from ha.crm.model import FEATURE_SET
 from ha.crm.msg import JoinAck, JoinConfirm, JoinRequest
 from ha.lrm.msg import GetHistory, History
 from ha.machine import Instant
@@ -70,8 +69,9 @@ class Join:
         self.early.pop(node, None)
 
     def requested(self, node: str, request: JoinRequest) -> None:
-        if compare_versions(request.feature_set, FEATURE_SET) < 0:
-            self.context.note("notice", f"{node} speaks feature set {request.feature_set}, we {FEATURE_SET}")
+        ours = self.context.settings.feature_set
+        if compare_versions(request.feature_set, ours) != 0:
+            self.context.note("notice", f"{node} speaks feature set {request.feature_set}, we {ours}")
         known = self.candidates.get(node)
         if known is not None and known.incarnation == request.incarnation and known.phase == "confirmed":
             self.crmd.member_kept(node)

@@ -4,8 +4,8 @@
 * It left in good order: at once, and as down.
 * Fencing is enabled: at once; the policy engine makes it unclean and has it fenced before its resources move.
 * Fencing is not enabled: only after the takeover grace. Until then the status keeps it as it was, and orders for it
-  wait. `takeover-grace=auto` is the detection skew plus the longest ordered chain of stops by timeouts; 0 is the
-  operator's explicit choice to risk two copies, and is warned of.
+  wait. `takeover-grace=auto` is the detection skew, a worker that hangs on the cut-off node when it should stop, and
+  the longest ordered chain of stops by timeouts; 0 is the operator's explicit choice to risk two copies, warned of.
 
 Every crmd notes when it saw a node go, so that a new DC does not begin the grace anew.
 """
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 SKEW_DEADTIMES = 2
 """The cut-off node notices at most one deadtime later than its peers, and ccm there needs a moment: twice is enough."""
+
+HUNG_WORKER_MS = 1_500
+"""One of the cut-off node's workers may hang just then: its deadline of a second, then its successor's start and what
+it has to read and to be told again (half a second: 60 to 250 ms were measured, on a busy machine more)."""
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ class TakeoverGrace:
         configuration = self.crmd.ground.configuration
         if configuration.takeover_grace_ms is not None:
             return configuration.takeover_grace_ms
-        return SKEW_DEADTIMES * self.context.settings.deadtime_ms + configuration.stop_chain_ms
+        return SKEW_DEADTIMES * self.context.settings.deadtime_ms + HUNG_WORKER_MS + configuration.stop_chain_ms
 
     def review(self) -> None:
         """The DC, whenever it has read the CIB or the view changed: who of the status is not in the view?"""

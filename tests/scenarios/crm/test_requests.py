@@ -129,6 +129,25 @@ def test_a_person_fences_a_member_and_its_resources_move_once() -> None:
     assert active_on(world, "A") == ["n2"] and world.fences == []
 
 
+def test_what_fails_while_attrd_is_away_is_tried_again_with_growing_pauses() -> None:
+    world = cluster("n1", "n2", "n3")
+    world.mute.add("attrd")
+    world.outcome = lambda node, order: 1 if (order.operation, order.interval_ms) == ("start", 0) else 0
+    monitor = next(o for o in recurring(world, "n1") if o.operation == "monitor" and o.interval_ms)
+    world.result("n1", monitor, 7)
+    world.run(60_000)
+    starts = [what for _, what in world.ran if what == "A_start_0"]
+    assert 3 <= len(starts) <= 6, "after 2, 4, 8, 16 and 30 s"
+    world.power_off("n3")
+    world.agree("n1", "n2")
+    world.run(1_000)
+    assert world.fences == ["n3"], "a loss waits for no counts"
+    world.mute.discard("attrd")
+    world.run(2_000)
+    starts = [what for _, what in world.ran if what == "A_start_0"]
+    assert len([a for a in world.attributes if getattr(a, "name", "") == "fail-count-A#start_0"]) == len(starts)
+
+
 def test_an_attrd_that_does_not_answer_holds_nothing_up_for_ever() -> None:
     world = cluster("n1", "n2", "n3")
     world.mute.add("attrd")
@@ -136,7 +155,7 @@ def test_an_attrd_that_does_not_answer_holds_nothing_up_for_ever() -> None:
     world.result("n1", monitor, 7)
     took = world.run_until(lambda: ("n1", "A_start_0") in world.ran)
     assert 2_000 <= took < 2_200
-    assert "scheduling goes on without it" in world.story()
+    assert "scheduling goes on without the newest failure counts" in world.story()
 
 
 def test_a_policy_engine_that_starts_anew_is_asked_again() -> None:

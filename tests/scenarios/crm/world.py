@@ -19,6 +19,7 @@ from ha.ccm.msg import ConfirmedDown, Member, MembershipEvent, View, ViewId
 from ha.cib import msg as cib
 from ha.crm import msg as crm
 from ha.crm.core import Crmd, build, shutdown
+from ha.crm.model import FEATURE_SET
 from ha.heartbeat.msg import ModuleStatus, NothingRuns
 from ha.ipc import codec
 from ha.lrm import msg as lrm
@@ -81,6 +82,7 @@ class World:
     def __init__(self, *names: str, decide: Callable[[etree._Element], str] | None = None) -> None:
         self.now: Instant = 1_000
         self.names = names
+        self.feature_sets: dict[str, str] = {}
         self.nodes = {name: Node(name) for name in names}
         self.queue: list[tuple[Instant, int, Callable[[], None]]] = []
         self.order = itertools.count()
@@ -140,7 +142,8 @@ class World:
         """A crmd (again); its links come up in some order, then ccm tells the view."""
         node = self.nodes[name]
         node.incarnations += 1
-        node.crmd = build(node=name, nodes=self.names, deadtime_ms=1_000, initdead_ms=5_000)
+        node.crmd = build(node=name, nodes=self.names, deadtime_ms=1_000, initdead_ms=5_000,
+                          feature_set=self.feature_sets.get(name, FEATURE_SET))
         node.subscribed = node.left = False
         self.step(name, "crmd", Started(incarnation=f"{name}-{node.incarnations}", seed=1))
         self.step(name, "crmd", Wall(WALL_MS))
