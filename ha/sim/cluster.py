@@ -78,6 +78,12 @@ class Cluster:
         process = self.process(node, worker)
         process.node.supervisor.died(process)
 
+    def restart(self, node: str, worker: str) -> None:
+        """In good order, by `supervisorctl restart`."""
+        self.world.log(node, "operator", f"restart {worker}")
+        process = self.process(node, worker)
+        process.node.supervisor.restart(process)
+
     def crash(self, node: str, worker: str, effects: int) -> None:
         """Let the worker die after it has carried out so many more effects."""
         self.process(node, worker).crash_after = effects

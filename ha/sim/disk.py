@@ -31,10 +31,12 @@ class Store(Protocol):
 
 @dataclass
 class Disk:
-    """`slow_share` of the writes take up to SLOW_SYNC_US, the others up to TYPICAL_SYNC_US."""
+    """`slow_share` of the writes take up to SLOW_SYNC_US, the others up to TYPICAL_SYNC_US. While `full`, what the CIB
+    writes fails; the small files of Persist still find room (the shell of a worker ends it when they do not)."""
 
     chance: Random
     slow_share: float = 0.0
+    full: bool = False
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     stores: dict[str, Store] = field(default_factory=dict)
     """By the worker that owns them."""

@@ -60,7 +60,10 @@ class Trouble:
             )
 
     def later(self, low_ms: int, high_ms: int, act: Callable[[], None]) -> None:
-        at_us = self.cluster.world.agenda.now_us + self.chance.randrange(low_ms, high_ms) * MS
+        self.at(self.chance.randrange(low_ms, high_ms), act)
+
+    def at(self, delay_ms: int, act: Callable[[], None]) -> None:
+        at_us = self.cluster.world.agenda.now_us + delay_ms * MS
         self.undone_us = max(self.undone_us, at_us)
         self.cluster.world.agenda.at(at_us, act)
 
@@ -91,6 +94,12 @@ def freeze_worker(trouble: Trouble) -> None:
     trouble.later(1, 2_000, thaw)
 
 
+def restart_worker(trouble: Trouble) -> None:
+    process = trouble.worker()
+    if process is not None and not process.ending and not process.frozen and not process.node.paused:
+        trouble.cluster.restart(process.node.name, process.name)
+
+
 def pull_the_plug(trouble: Trouble) -> None:
     node = trouble.node()
     node.power_off("pulled plug")
@@ -118,6 +127,21 @@ def shut_down_node(trouble: Trouble) -> None:
     trouble.later(10_000, 30_000, boot)
 
 
+def hurry_node(trouble: Trouble) -> None:
+    """A node is told to leave, and its workers are ended before it could: what runs there runs on, unwatched."""
+    node = trouble.node()
+    if "crmd" not in node.processes or node.paused:
+        return
+    shut_down_node(trouble)
+
+    def lose_patience() -> None:
+        if node.powered and node.supervisor.wanted:
+            trouble.cluster.world.log(node.name, "operator", "loses patience: the workers are ended")
+            node.supervisor.left()
+
+    trouble.later(10, 3_000, lose_patience)
+
+
 def standby_node(trouble: Trouble) -> None:
     """Somebody puts a node into standby, and takes it back later, whether or not anybody hears it."""
     name = trouble.node().name
@@ -132,6 +156,19 @@ def cut_link(trouble: Trouble) -> None:
     one, other = trouble.chance.sample(names, 2)
     trouble.cluster.cut(one, other, both_ways=trouble.chance.random() < 0.5)
     trouble.later(100, 15_000, lambda: _mend(trouble, one, other))
+
+
+def flap_link(trouble: Trouble) -> None:
+    """A link that goes and comes, about as fast as its loss is noticed."""
+    names = list(trouble.cluster.world.nodes)
+    one, other = trouble.chance.sample(names, 2)
+    both_ways = trouble.chance.random() < 0.5
+    at_ms = 0
+    for _ in range(trouble.chance.randrange(2, 6)):
+        trouble.at(at_ms, lambda: trouble.cluster.cut(one, other, both_ways=both_ways))
+        at_ms += trouble.chance.randrange(50, 3_000)
+        trouble.at(at_ms, lambda: _mend(trouble, one, other))
+        at_ms += trouble.chance.randrange(50, 2_000)
 
 
 def isolate_node(trouble: Trouble) -> None:
@@ -176,6 +213,18 @@ def slow_disk(trouble: Trouble) -> None:
         disk.slow_share = 0.0
 
     trouble.later(500, 10_000, quick)
+
+
+def fill_disk(trouble: Trouble) -> None:
+    """The CIB cannot be written there for a while: nothing may be acknowledged that is not safe."""
+    node = trouble.node()
+    trouble.cluster.world.log(node.name, "operator", "the disk is full")
+    node.disk.full = True
+
+    def empty() -> None:
+        node.disk.full = False
+
+    trouble.later(300, 8_000, empty)
 
 
 def turn_clock(trouble: Trouble) -> None:
@@ -233,10 +282,10 @@ def break_switch(trouble: Trouble) -> None:
 
 Troublemaker = Callable[[Trouble], None]
 
-WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker)
+WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker, restart_worker)
 """Faults of processes alone: P4 says that no resource notices."""
 
-NETWORK: tuple[Troublemaker, ...] = (cut_link, isolate_node, storm, turn_clock, slow_disk)
+NETWORK: tuple[Troublemaker, ...] = (cut_link, flap_link, isolate_node, storm, turn_clock, slow_disk, fill_disk)
 
 HARMLESS: tuple[Troublemaker, ...] = (
     *WORKERS, *NETWORK, pull_the_plug, shut_down_node, standby_node, break_resource, break_agent, slow_stop,
@@ -244,7 +293,10 @@ HARMLESS: tuple[Troublemaker, ...] = (
 )  # fmt: skip
 """What a cluster without fencing can promise P1 against, by its grace."""
 
-EVERYTHING: tuple[Troublemaker, ...] = (*HARMLESS, pause_node, pause_node, break_stop, break_switch)
+EVERYTHING: tuple[Troublemaker, ...] = (
+    *HARMLESS, pause_node, pause_node, break_stop, break_switch, hurry_node,
+)  # fmt: skip
+"""With fencing."""
 
 FAULT_PAUSE_US = (20 * MS, 4 * SECOND)
 """Between two faults: short enough that they meet, long enough that recoveries are also seen to end."""

@@ -189,7 +189,7 @@ class Process:
             assert handler is not None, f"{self!r} wants {type(effect).__name__}, which is no effect"
             handler(self, effect)
         if self.ending and self.alive and not self._outbox and not self._writing:
-            self.node.kill(self)
+            self.node.supervisor.exited(self)
 
     def _send(self, effect: Send) -> None:
         match effect.to:

@@ -305,7 +305,7 @@ def _loss(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     scenario.world.network.weather.loss = float(match["share"]) / 100
 
 
-@verb(r"(?P<what>kill|freeze|thaw) (?P<node>\w+) (?P<worker>\w+)")
+@verb(r"(?P<what>kill|restart|freeze|thaw) (?P<node>\w+) (?P<worker>\w+)")
 def _signal(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     getattr(scenario.cluster, match["what"])(match["node"], match["worker"])
 

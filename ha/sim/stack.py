@@ -15,6 +15,7 @@ import ha.lrm.core
 import ha.pe.core
 import ha.stonith.core
 import ha.te.core
+from ha.crm.model import FEATURE_SET
 from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
 from ha.machine import Effect, Event, Instant, Machine
@@ -24,6 +25,7 @@ from ha.sim.promises import all_promises
 from ha.sim.swarm import Plan
 from ha.sim.world import Setup, Stack, WorkerKind, World, Wrap
 
+OLDER_FEATURE_SET = "3.1.0"
 KEYS = "auth 1\n1 hmac-sha256 simulated\n"
 
 MEDIA = ("bcast eth0", "bcast eth1")
@@ -77,8 +79,9 @@ def _attrd(setup: Setup) -> Machine:
 def _crmd(setup: Setup) -> Machine:
     times = settings(setup)
     return ha.crm.core.build(
-        node=setup.node, nodes=setup.nodes, deadtime_ms=times.deadtime_ms, initdead_ms=times.initdead_ms
-    )
+        node=setup.node, nodes=setup.nodes, deadtime_ms=times.deadtime_ms, initdead_ms=times.initdead_ms,
+        feature_set=OLDER_FEATURE_SET if setup.options.get("older") == setup.node else FEATURE_SET,
+    )  # fmt: skip
 
 
 def _pengine(setup: Setup) -> Machine:
@@ -97,7 +100,8 @@ class Listener:
 
 
 def production(options: dict[str, str]) -> Stack:
-    """Options: `profile`, `media`; `layers=ground` leaves all above ccm out.
+    """Options: `profile`, `media`, `older` (the node that runs an older release); `layers=ground` leaves all above ccm
+    out.
 
     Deadlines are as the daemons set them: heartbeat's is a third of deadtime (design section 4).
     """

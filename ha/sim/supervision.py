@@ -103,6 +103,22 @@ class Supervisor:
             self.wanted.append(name)
             self._spawn_after(name, RESTART_US)
 
+    def restart(self, process: Process) -> None:
+        """`supervisorctl restart`: SIGTERM, SIGKILL when it takes too long, and a successor."""
+        process.post(Stopping())
+
+        def overdue() -> None:
+            if process.alive:
+                self.died(process)
+
+        self.world.agenda.after(STOP_US, overdue)
+
+    def exited(self, process: Process) -> None:
+        """Of itself, after its last words."""
+        self.node.kill(process)
+        if process.name in self.wanted:
+            self._spawn_after(process.name, RESTART_US)
+
     def stop(self, name: str) -> None:
         """SIGTERM, and SIGKILL when it takes too long."""
         if name in self.wanted:

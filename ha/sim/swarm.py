@@ -32,6 +32,9 @@ MAX_NODES = 5
 FAST_SHARE = 0.15
 """Of the small clusters; the fast profile sends eight times as many packets."""
 
+OLDER_SHARE = 0.2
+"""Clusters in the middle of a rolling upgrade."""
+
 MIN_FAULTS, MAX_FAULTS = 5, 18
 
 W = TypeVar("W")
@@ -49,6 +52,8 @@ class Plan:
     drift_ppm: tuple[int, ...]
     media: int = 1
     times: str = "default"
+    older: int = 0
+    """The number of a node that runs an older release yet; 0: none."""
 
     @property
     def troublemakers(self) -> tuple[Troublemaker, ...]:
@@ -59,7 +64,7 @@ class Plan:
     @property
     def options(self) -> dict[str, str]:
         """Of `ha.sim.stack`."""
-        return {"media": str(self.media), "profile": self.times}
+        return {"media": str(self.media), "profile": self.times, "older": f"n{self.older}"}
 
 
 def plan(seed: int) -> Plan:
@@ -73,6 +78,7 @@ def plan(seed: int) -> Plan:
         drift_ppm=tuple(chance.choice((0, 0, chance.randrange(-200, 200))) for _ in range(nodes)),
         media=chance.choice((1, 1, 2)),
         times="fast" if chance.random() < FAST_SHARE and nodes <= 3 else "default",
+        older=chance.randrange(1, nodes + 1) if chance.random() < OLDER_SHARE else 0,
     )
 
 
@@ -163,7 +169,7 @@ class Swarm:
         calm_weather(self.cluster)
         self.cluster.behave()
         for node in world.nodes.values():
-            node.disk.slow_share = 0.0
+            node.disk.slow_share, node.disk.full = 0.0, False
             node.resume()
             for process in list(node.processes.values()):
                 process.crash_after = None

@@ -14,7 +14,7 @@ import msgspec
 from ha.ccm.msg import MembershipEvent
 from ha.cib.model.store import PublishCib
 from ha.cib.msg import Lead, Write, Written
-from ha.heartbeat.msg import Deliver
+from ha.heartbeat.msg import Deliver, NothingRuns
 from ha.lrm.model.execution import Adopted, RunAgent
 from ha.lrm.model.records import RESOURCE_PREFIX, ResourceRecord, decode
 from ha.lrm.msg import OperationResult, Resource
@@ -31,7 +31,9 @@ from ha.machine import (
     Reply,
     Send,
     Started,
+    Stopping,
 )
+from ha.stonith.model.execution import FenceAgentResult
 from ha.stonith.msg import Fenced, FenceNode
 
 
@@ -198,6 +200,30 @@ class HastyStonith(Planted):
         return effects
 
 
+class CredulousStonith(Planted):
+    """Takes what its device says when it fails or hangs for a confirmation."""
+
+    worker = "stonithd"
+
+    def hears(self, event: Event) -> Event | None:
+        if not isinstance(event, Finished) or not isinstance(event.outcome, FenceAgentResult):
+            return event
+        if event.outcome.fate in ("revoked", "not installed"):
+            return event
+        return replace(event, outcome=msgspec.structs.replace(event.outcome, ok=True, rc=0, fate="done"))
+
+
+class PoliteHeartbeat(Planted):
+    """Says goodbye whenever it is stopped, whatever still runs on the node."""
+
+    worker = "heartbeat"
+
+    def step(self, event: Event, now: Instant) -> list[Effect]:
+        if isinstance(event, Stopping):
+            self.inner.step(Received(Local("crmd"), NothingRuns()), now)
+        return super().step(event, now)
+
+
 class TrustingCrmd(Planted):
     """Takes every loss for a goodbye: no grace, no fencing."""
 
@@ -266,6 +292,8 @@ PLANTS: tuple[Plant, ...] = (
     Plant("a lost acknowledgement", LosingCib, "P3", likely=4),
     Plant("equal versions with different bytes", SloppyCib, "P3"),
     Plant("a start before the fence is confirmed", HastyStonith, "P1", likely=5),
+    Plant("a fence device that failed taken for one that confirmed", CredulousStonith, "P1"),
+    Plant("a goodbye while resources run", PoliteHeartbeat, "P1"),
     Plant("a loss taken for a goodbye", TrustingCrmd, "P1", likely=36),
     Plant("an LRM that begins anew", TidyLrmd, "P4"),
     Plant("a failure that nobody hears of", DeafLrmd, "liveness", likely=16),

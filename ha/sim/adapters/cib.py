@@ -8,6 +8,8 @@ adapter drops them by their checksums), damaged files, a full disk.
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -106,6 +108,8 @@ def serve(process: Process, operation: str, request: object) -> None:
             _checkpoint(process, operation, request)
         case PublishCib():
             _publish(process, operation, request)
+        case KeepDropped() if process.node.disk.full:
+            process.finish(operation, no_space())
         case KeepDropped():
             store(process.node).dropped.append(request.xml)
             process.finish(operation, f"cib-dropped-{request.version}.xml")
@@ -115,6 +119,10 @@ def serve(process: Process, operation: str, request: object) -> None:
             _read(process, operation, request)
         case _:
             raise AssertionError(f"no request of the cib: {request!r}")
+
+
+def no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _load(process: Process, operation: str) -> None:
@@ -134,6 +142,9 @@ def _append(process: Process, operation: str, request: AppendRecords) -> None:
     delay_us = process.node.disk.sync_us() if request.durable else WRITE_US
 
     def done() -> None:
+        if process.node.disk.full:
+            process.finish(operation, no_space())
+            return
         found.cached += request.records
         if request.durable:
             found.sync()
@@ -146,6 +157,9 @@ def _checkpoint(process: Process, operation: str, request: CheckpointCib) -> Non
     found, disk = store(process.node), process.node.disk
 
     def document_replaced() -> None:
+        if disk.full:
+            process.finish(operation, no_space())
+            return
         found.xml = request.xml
         found.begin(disk.sync_us(), (), journal_replaced)
 
