@@ -122,7 +122,8 @@ def _about_node(reqtype: str, field: str, sentence: str) -> Callable[[ApiClient,
 
 
 def _listhblinks(heartbeat: ApiClient, options: argparse.Namespace) -> Answer:
-    links = [answer.text("ifname") for answer in heartbeat.ask("iflist", node=options.node)]
+    # Heartbeat 3.0.6 names an interface once for each of its ucast lines.
+    links = dict.fromkeys(answer.text("ifname") for answer in heartbeat.ask("iflist", node=options.node))
     return Answer("\n".join(f"\t{link}" for link in links), "\n".join(f"\t{link}" for link in links))
 
 

@@ -36,6 +36,10 @@ VERSION = "3.0.6"  # of the protocol that we speak
 DEFAULT_WEIGHT = "100"
 _KEEP = 1  # in a filter: events that change something
 
+QUERY_OF_CLIENT, RESPONSE_OF_CLIENT = "query-cstatus", "respond-cstatus"
+MAX_LEGACY_MESSAGE_BYTES = 60_000  # one UDP datagram with our fields and the signature
+SET_BY_US = ("src", "srcuuid", "from_id", "to_id", "seq", "hg", "ts", "ttl")
+
 Pairs = list[tuple[str, Value]]
 
 
@@ -60,6 +64,7 @@ class Api:
         self.peers = peers
         self.sessions: dict[int, Session] = {}
         self.sent = 0
+        self.signed_on = 0
 
     # Connections -----------------------------------------------------------------------------------------------------
 
@@ -136,8 +141,7 @@ class Api:
             raise BadRequest(f"{name} is signed on already")
         if not casual:
             self.context.modules.programs[PREFIX + name] = None
-            self.peers.submit_to_all(Frame("up", PREFIX + name))
-            self.program_changed(self.context.node, PREFIX + name, up=True)
+            self._program_here(PREFIX + name, up=True)
         session.name, session.casual = name or str(client.pid), casual
         times = self.context.times
         answer: Pairs = [
@@ -165,8 +169,15 @@ class Api:
     def _sign_off(self, session: Session) -> None:
         name = PREFIX + session.name
         self.context.modules.programs.pop(name, None)
-        self.peers.submit_to_all(Frame("down", name))
-        self.program_changed(self.context.node, name, up=False)
+        self._program_here(name, up=False)
+
+    def _program_here(self, module: str, up: bool) -> None:
+        """A program of this node signed on or off: all nodes hear of it."""
+        self.peers.submit_to_all(Frame("up" if up else "down", module))
+        self.program_changed(self.context.node, module, up)
+        if self.peers.legacy_alive():
+            self.signed_on += 1
+            self.context.broadcast([*_client_status(module, up), ("client_gen", str(self.signed_on))])
 
     def _nodelist(self, _session: Session, _fields: Fields) -> list[tuple[str, Pairs]]:
         names = sorted([self.context.node, *self.peers.nodes])
@@ -203,17 +214,39 @@ class Api:
             raise BadRequest(f"{fields.text('ifname')[:40]!a} is no link of that node")
         return [(OK, [("ifname", fields.text("ifname")), ("st", "up" if link else "dead")])]
 
-    def _clientstatus(self, _session: Session, fields: Fields) -> list[tuple[str, Pairs]]:
+    def _clientstatus(self, session: Session, fields: Fields) -> list[tuple[str, Pairs]]:
+        """Of another node the answer is a message of its own, because Heartbeat 3.0.6 asks that node first."""
         name, client = self._node(fields), fields.text("cn")
         node = self.peers.nodes.get(name)
-        there = self.context.modules.names() if node is None else list(node.modules)
+        if node is None:
+            there = self.context.modules.names()
+            online = client in there or PREFIX + client in there
+            return [(OK, [("subt", RESPONSE_OF_CLIENT), *_client_state(name, client, online)])]
+        self._client_of(session, name, client)
+        return []
+
+    def _client_of(self, session: Session, name: str, client: str) -> None:
+        node = self.peers.nodes.get(name)
+        if node is not None and node.alive and not node.ours:
+            self.context.broadcast([("t", QUERY_OF_CLIENT), ("dest", name), ("cn", client), ("from_id", session.name)])
+            return
+        there = list(node.modules) if node is not None else self.context.modules.names()
         online = client in there or PREFIX + client in there
-        return [(OK, [("node", name), ("cn", client), ("cs", "online" if online else "offline")])]
+        answer: Pairs = [("t", RESPONSE_OF_CLIENT), ("dest", self.context.node), ("result", OK)]
+        self._send(session, [*answer, ("to_id", session.name), *_client_state(name, client, online), ("src", name)])
 
     def _getparm(self, _session: Session, fields: Fields) -> list[tuple[str, Pairs]]:
         name, ha_cf = fields.text("pname"), self.context.ha_cf
         times = self.context.times
         computed = {
+            "hbversion": VERSION,
+            "hopfudge": str(ha_cf.hopfudge),
+            "deadping": f"{ha_cf.deadping_ms}ms",
+            "baud": "19200",
+            "auto_failback": "legacy",
+            "hbgenmethod": "file",
+            "realtime": "true" if ha_cf.realtime else "false",
+            "debug": "0",
             "keepalive": f"{times.keepalive_ms}ms",
             "warntime": f"{times.warntime_ms}ms",
             "deadtime": f"{times.deadtime_ms}ms",
@@ -256,6 +289,8 @@ class Api:
 
     def _getrsc(self, _session: Session, _fields: Fields) -> list[tuple[str, Pairs]]:
         """No haresources groups: the CRM places resources."""
+        if self.context.ha_cf.crm != "off":
+            raise BadRequest("Resource is managed by crm. Use crm tool to query resource")  # cl_status knows the text
         return [(OK, [("rsc_hold", "none")])]
 
     # Between clients -------------------------------------------------------------------------------------------------
@@ -265,15 +300,34 @@ class Api:
         if not session.name or session.casual:
             raise WireError("a message from a program that has not signed on by name")
         name, dest = PREFIX + session.name, fields.text("dest").lower()
-        items = [(field, value) for field, value in fields if field not in ("src", "from_id", "to_id")]
-        body = encode_unsigned(
-            Fields([*items, ("src", self.context.node), ("from_id", session.name), ("to_id", session.name)])
-        )
+        if fields.text("t") == QUERY_OF_CLIENT:
+            self._queried(session, fields.text("cn"), dest)
+            return
+        items = [(field, value) for field, value in fields if field not in SET_BY_US]
+        addressed: Pairs = [*items, ("from_id", session.name), ("to_id", session.name)]
+        body = encode_unsigned(Fields([*addressed, ("src", self.context.node)]))
         if dest in ("", self.context.node):
             self.arrived(Frame("message", name, name, body))
         for node in self.peers.alive():
             if node.ours and dest in ("", node.name):
                 self.peers.submit(node, Frame("message", name, name, body))
+        addressee = self.peers.nodes.get(dest)
+        if self.peers.legacy_alive() and (not dest or (addressee is not None and not addressee.ours)):
+            self._to_legacy(session, addressed)
+
+    def _queried(self, session: Session, client: str, dest: str) -> None:
+        """A client asks by a message, of one node or of all: we know the answer for nodes of our kind."""
+        for name in [self.context.node, *(node.name for node in self.peers.alive())]:
+            if dest in ("", name):
+                self._client_of(session, name, client)
+
+    def _to_legacy(self, session: Session, items: Pairs) -> None:
+        """By a numbered packet, as a Heartbeat 3.0.6 sends it: one datagram, so its size is limited."""
+        if len(encode_unsigned(Fields(items))) > MAX_LEGACY_MESSAGE_BYTES:
+            text = f"a message of {session.name} is too large for nodes that run Heartbeat 3.0.6"
+            self.context.complain("legacy size", "error", f"{text} (limit {MAX_LEGACY_MESSAGE_BYTES} bytes)")
+            return
+        self.context.broadcast(items)
 
     def arrived(self, frame: Frame) -> None:
         """A message for the client of that name on this node. Without one it is dropped, as in Heartbeat."""
@@ -281,6 +335,18 @@ class Api:
         for session in self.sessions.values():
             if session.name == name and not session.casual:
                 self._execute(ApiSend(session.client.serial, frame.body))
+
+    def legacy_message(self, client: str, fields: Fields) -> None:
+        """The same, from a Heartbeat 3.0.6."""
+        for session in self.sessions.values():
+            if session.name == client and not session.casual:
+                self._send(session, list(fields))
+
+    def legacy_response(self, client: str, fields: Fields) -> None:
+        """A Heartbeat 3.0.6 answers what `clientstatus` asked it; casual clients go by their pid."""
+        for session in self.sessions.values():
+            if session.name == client:
+                self._send(session, list(fields))
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -300,16 +366,17 @@ class Api:
             self.program_changed(status.node, status.module, status.up)
 
     def program_changed(self, node: str, module: str, up: bool) -> None:
-        name = module.removeprefix(PREFIX)
-        self._event(
-            [
-                ("t", "hbapi-clstat"),
-                ("st", "join" if up else "leave"),
-                ("src", node),
-                ("from_id", name),
-                ("to_id", name),
-            ]
-        )
+        self._event([*_client_status(module, up), ("src", node)])
+
+
+def _client_status(module: str, up: bool) -> Pairs:
+    name = module.removeprefix(PREFIX)
+    state, why = ("join", "signon") if up else ("leave", "signoff")
+    return [("t", "hbapi-clstat"), ("st", state), ("from_id", name), ("to_id", name), ("info", why)]
+
+
+def _client_state(node: str, client: str, online: bool) -> Pairs:
+    return [("node", node), ("cn", client), ("cs", "online" if online else "offline")]
 
 
 Handler = Callable[[Api, Session, Fields], list[tuple[str, Pairs]]]

@@ -10,6 +10,7 @@ from ha.heartbeat.core.sequence import History
 from ha.heartbeat.core.throttle import Throttle
 from ha.heartbeat.core.transmitter import Transmitter
 from ha.heartbeat.model import AuthKeys, HaCf, Times
+from ha.heartbeat.model.wire import Value
 from ha.heartbeat.msg import NodeState
 from ha.machine import Arm, Effect, Instant, Level, Note
 
@@ -59,10 +60,10 @@ class Context:
     def fired(self, timer: str) -> None:
         self.armed.pop(timer, None)
 
-    def broadcast(self, items: list[tuple[str, str]], times: int = 1) -> None:
+    def broadcast(self, items: list[tuple[str, Value]], times: int = 1) -> None:
         """A numbered packet to all nodes, kept for those that ask for it again."""
         self.seq += 1
-        numbered = [*items, ("seq", f"{self.seq:x}")]
+        numbered: list[tuple[str, Value]] = [*items, ("seq", f"{self.seq:x}")]
         self.history.keep(self.seq, numbered)
         sends = self.transmitter.to_all([*numbered, ("srcuuid", self.transmitter.uuid)], self.now)
         self.effects.extend(sends * times)

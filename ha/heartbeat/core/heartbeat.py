@@ -15,6 +15,7 @@ from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.model import AuthKeys, HaCf
 from ha.heartbeat.model.authkeys import WatchKeys
 from ha.heartbeat.model.stream import Frame, is_module_name
+from ha.heartbeat.model.wire import Value
 from ha.heartbeat.msg import (
     ApiFrame,
     Deliver,
@@ -208,7 +209,7 @@ class Heartbeat:
         if self.context.state == "up" and all(node.state != "init" for node in self.peers.nodes.values()):
             self._become("active")
 
-    def _status_items(self, state: str) -> list[tuple[str, str]]:
+    def _status_items(self, state: str) -> list[tuple[str, Value]]:
         context = self.context
         lost = " ".join(
             f"{node.name}:{node.association.session:x}"
@@ -251,7 +252,7 @@ class Heartbeat:
         self.peers.changed = False
         self.peers.check_links()
         for node in self.peers.nodes.values():
-            self.reception.request_missing(node)
+            self.reception.legacy.request_missing(node)
         next_at = context.now + context.times.keepalive_ms
         context.wake_by(KEEPALIVE, next_at)
         self.punctuality.expect(next_at)

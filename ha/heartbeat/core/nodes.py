@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ha.heartbeat.core.association import Association
 from ha.heartbeat.core.detector import Silence
 from ha.heartbeat.core.sequence import PeerSequence
+from ha.heartbeat.model.wire import Fields
 from ha.heartbeat.msg import NodeState
 from ha.machine import Instant
 
@@ -60,6 +61,8 @@ class Node:
     """Per medium, by which of its own addresses this node has reached us."""
     modules: dict[str, None] = field(default_factory=dict)
     """Its modules that are signed on."""
+    held: dict[int, Fields] = field(default_factory=dict)
+    """By number, messages of a Heartbeat 3.0.6's clients that wait for earlier packets."""
     greeting: bool = False
     """Heard, but not yet proved alive by an association."""
 

@@ -26,6 +26,7 @@ from ha.heartbeat.core.sequence import ACK_EVERY, PeerSequence
 from ha.heartbeat.core.transmitter import fragment_bytes
 from ha.heartbeat.model.ha_cf import MAX_NODES
 from ha.heartbeat.model.stream import Frame, Hello, StreamPacket, to_fields
+from ha.heartbeat.model.wire import Fields
 from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeState, NodeStatus
 from ha.machine import Instant, Level, Local, Send, Wire
 
@@ -38,7 +39,10 @@ class Audience(Protocol):
     def node_changed(self, node: str) -> None: ...
     def link_changed(self, node: Node, link: str, up: bool) -> None: ...
     def module_changed(self, status: ModuleStatus) -> None: ...
+    def program_changed(self, node: str, module: str, up: bool) -> None: ...
     def arrived(self, frame: Frame) -> None: ...
+    def legacy_message(self, client: str, fields: Fields) -> None: ...
+    def legacy_response(self, client: str, fields: Fields) -> None: ...
 
 
 SESSIONS_PER_GENERATION_BITS = 24
@@ -87,6 +91,10 @@ class Peers:
 
     def alive(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.alive]
+
+    def legacy_alive(self) -> bool:
+        """Whether a Heartbeat 3.0.6 is there, which needs to hear of clients and their messages its own way."""
+        return any(node.alive and not node.ours for node in self.nodes.values())
 
     # Signs of life ---------------------------------------------------------------------------------------------------
 
@@ -191,12 +199,14 @@ class Peers:
         assert generation > node.generation
         old_generation, old_boot_id = node.generation, node.boot_id
         node.sequence.restart()
+        node.held.clear()
         node.forget_addresses()
         for link in node.links.values():
             link.last_seq = 0
         same_boot = ours and boot_id == old_boot_id
         if node.alive and not same_boot:
-            self.die(node, f"its machine was booted anew, generation {old_generation} => {generation}")
+            what = "its machine was booted anew" if ours else "its Heartbeat 3.0.6 was started anew"
+            self.die(node, f"{what}, generation {old_generation} => {generation}")
         node.generation, node.boot_id, node.ours = generation, boot_id, ours
         if node.alive:
             text = f"its heartbeat restarted, generation {old_generation} => {generation}, same boot"
@@ -253,6 +263,7 @@ class Peers:
 
     def _give_up(self, node: Node) -> None:
         node.greeting = False
+        node.held.clear()
         node.forget_addresses()
         node.association.break_off(self.context.now)
 

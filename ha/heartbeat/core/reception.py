@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ha.heartbeat.core.context import Context
+from ha.heartbeat.core.legacy import Legacy
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.core.peers import Peers
 from ha.heartbeat.core.transmitter import VIA
@@ -27,6 +28,7 @@ class Reception:
     def __init__(self, context: Context, peers: Peers) -> None:
         self.context = context
         self.peers = peers
+        self.legacy = Legacy(context, peers)
 
     def packet(self, wire: Wire, data: bytes) -> None:
         """Whatever came from the network. What is no authentic packet of the cluster is counted and dropped."""
@@ -82,7 +84,7 @@ class Reception:
         if arrival == "duplicate":
             return
         if not node.ours:
-            self._legacy(node, seq)
+            self.legacy.received(node, seq, kind, fields)
         if kind == "status" and arrival == "new":
             self._status(node, fields, wire)
         elif kind != "status":
@@ -109,39 +111,11 @@ class Reception:
                 self.peers.lost_us(node, Fields([("session", session)]).hexadecimal("session") or 0)
         self.peers.announce(node, announced)
 
-    # Heartbeat 3.0.6 -------------------------------------------------------------------------------------------------
-
-    def _legacy(self, node: Node, seq: int) -> None:
-        """What a Heartbeat 3.0.6 expects of those who receive its numbered packets."""
-        if node.sequence.wants_ack(seq):
-            self._answer(node, [("t", "NS_ackmsg"), ("ackseq", f"{seq:x}")])
-        self.request_missing(node)
-
-    def request_missing(self, node: Node) -> None:
-        delay_ms = self.context.ha_cf.max_rexmit_delay_ms
-        for number in node.sequence.requests(self.context.now, delay_ms) if not node.ours else ():
-            self._answer(node, [("t", "NS_rexmit"), ("firstseq", str(number)), ("lastseq", str(number))])
-
-    def _answer(self, node: Node, items: list[tuple[str, str]]) -> None:
-        transmitter = self.context.transmitter
-        self.context.effects.extend(transmitter.to_node([*items, ("dest", node.name)], node, self.context.now))
-
     def _rexmit(self, node: Node, fields: Fields, _wire: Wire) -> None:
-        first, last = fields.decimal("firstseq"), fields.decimal("lastseq")
-        if first is None or last is None or first > last:
-            raise WireError("a request for nothing")
-        found, gone = self.context.history.repeat(first, last, self.context.now)
-        transmitter, now = self.context.transmitter, self.context.now
-        for items in found:
-            self.context.effects.extend(transmitter.to_node([*items, ("srcuuid", transmitter.uuid)], node, now))
-        for number in gone[:1]:
-            self._answer(node, [("t", "NS_nak_rexmit"), ("firstseq", f"{number:x}"), ("info", "unknown or too old")])
+        self.legacy.repeat(node, fields)
 
     def _nak_rexmit(self, node: Node, fields: Fields, _wire: Wire) -> None:
-        number = fields.hexadecimal("firstseq")
-        if number is None:
-            raise WireError("a refusal of nothing")
-        node.sequence.give_up(number)
+        self.legacy.give_up(node, fields)
 
     def _reqnodes(self, node: Node, _fields: Fields, _wire: Wire) -> None:
         names = "".join(f"{name} " for name in sorted([*self.peers.nodes, self.context.node]))

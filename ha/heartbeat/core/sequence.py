@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal, TypeAlias
 
+from ha.heartbeat.model.wire import Value
 from ha.machine import Instant
 
 HISTORY_PACKETS = 500  # as in Heartbeat 3.0.6
@@ -28,17 +29,17 @@ class History:
     """Our packets of late, in case somebody asks for them again."""
 
     def __init__(self, max_rexmit_delay_ms: int) -> None:
-        self.packets: OrderedDict[int, list[tuple[str, str]]] = OrderedDict()
+        self.packets: OrderedDict[int, list[tuple[str, Value]]] = OrderedDict()
         self.repeated_at: dict[int, Instant] = {}
         self.min_interval_ms = max(max_rexmit_delay_ms - 10, 1)
 
-    def keep(self, seq: int, items: list[tuple[str, str]]) -> None:
+    def keep(self, seq: int, items: list[tuple[str, Value]]) -> None:
         self.packets[seq] = items
         while len(self.packets) > HISTORY_PACKETS:
             dropped, _ = self.packets.popitem(last=False)
             self.repeated_at.pop(dropped, None)
 
-    def repeat(self, first: int, last: int, now: Instant) -> tuple[list[list[tuple[str, str]]], list[int]]:
+    def repeat(self, first: int, last: int, now: Instant) -> tuple[list[list[tuple[str, Value]]], list[int]]:
         """(fields of the packets to send again, numbers that are gone). Asked too soon again: neither."""
         found, gone = [], []
         for seq in range(first, min(last, first + MAX_REPEATS_PER_REQUEST - 1) + 1):
@@ -58,11 +59,12 @@ class PeerSequence:
         assert 0 <= ack_phase < ACK_EVERY
         self.ack_phase = ack_phase
         self.last = 0
+        self.acknowledged = 0
         self.missing: dict[int, Instant] = {}
         """When to ask for it (again)."""
 
     def restart(self) -> None:
-        self.last = 0
+        self.last = self.acknowledged = 0
         self.missing.clear()
 
     def receive(self, seq: int, now: Instant) -> Arrival:
@@ -79,8 +81,17 @@ class PeerSequence:
             return "late"
         return "duplicate"
 
-    def wants_ack(self, seq: int) -> bool:
-        return seq % ACK_EVERY == self.ack_phase and not any(number < seq for number in self.missing)
+    def acknowledge(self) -> int:
+        """The number to acknowledge now, 0 for none: every tenth, once nothing up to it is missing.
+
+        Under loss several tens may become complete at once; the greatest speaks for all.
+        """
+        complete = min(self.missing, default=self.last + 1) - 1
+        number = complete - (complete - self.ack_phase) % ACK_EVERY
+        if number <= self.acknowledged:
+            return 0
+        self.acknowledged = number
+        return number
 
     def requests(self, now: Instant, repeat_ms: int) -> list[int]:
         """Numbers to ask for now; each comes up again after `repeat_ms`."""

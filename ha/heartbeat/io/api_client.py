@@ -83,6 +83,8 @@ class ApiClient:
         answers: list[Fields] = []
         while True:
             answer = self.receive(deadline)
+            if reqtype == "clientstatus" and answer.text("t") == "respond-cstatus":
+                return [answer]  # another node's answer comes as a message of its own
             if answer.text("t") != RESPONSE or answer.text("reqtype") != reqtype:
                 continue  # an event
             if answer.text("result") not in (OK, MORE):

@@ -17,6 +17,7 @@ from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024  # what we ask for; the kernel's net.core.rmem_max may give less
 SIOCGIFBRDADDR = 0x8919  # linux/sockios.h
 LOOPBACK_BROADCAST = "127.255.255.255"  # the loopback interface names none
+LIMITED_BROADCAST = "255.255.255.255"  # for an interface whose address was set without a broadcast address
 LOOPBACK = "lo"
 
 
@@ -125,7 +126,8 @@ def _broadcast_address(udp: socket.socket, interface: str) -> str:
     if interface == LOOPBACK:
         return LOOPBACK_BROADCAST
     request = struct.pack("16s24x", interface.encode())  # struct ifreq
-    return socket.inet_ntoa(fcntl.ioctl(udp.fileno(), SIOCGIFBRDADDR, request)[20:24])
+    address = socket.inet_ntoa(fcntl.ioctl(udp.fileno(), SIOCGIFBRDADDR, request)[20:24])
+    return LIMITED_BROADCAST if address == "0.0.0.0" else address
 
 
 def is_own_address(address: str) -> bool:

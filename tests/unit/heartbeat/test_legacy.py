@@ -9,8 +9,10 @@ from __future__ import annotations
 import pytest
 
 from ha.heartbeat.core.sequence import HISTORY_PACKETS, History, PeerSequence
-from ha.heartbeat.model.wire import Fields, pack, unpack
-from ha.machine import Packet, Received, Send, Wire
+from ha.heartbeat.model.api import ApiSend
+from ha.heartbeat.model.wire import Fields, decode_unsigned, encode_unsigned, pack, unpack
+from ha.heartbeat.msg import ApiFrame
+from ha.machine import Client, Packet, Received, Send, Wire
 from tests.unit.heartbeat.wire_world import KEYS, World
 
 WIRE = Wire("bcast eth0", "10.0.0.2:40000")
@@ -140,6 +142,92 @@ def test_it_dies_leaves_and_restarts_like_others(peer: OldPeer) -> None:
     peer.seq = 0
     peer.status("up")
     assert peer.world.hosts["a"].state_of("b") == "up"
+
+
+class Chat:
+    """A program on node a that signed on as `chat`, and what it was sent."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.client = world, Client("register", -1, 0, 0, 77)
+        self.heard: list[Fields] = []
+        self.say(t="hbapi-req", reqtype="signon", from_id="chat", pid="77", uid="0", gid="0")
+
+    def say(self, **fields: str) -> list[Fields]:
+        """Send; what node a puts on the wire for it."""
+        frame = ApiFrame(data=encode_unsigned(Fields(fields.items())))
+        effects = self.world.step("a", Received(self.client, frame))
+        return [unpack(e.message.data, KEYS) for e in effects if isinstance(e, Send) and isinstance(e.to, Wire)]  # type: ignore[attr-defined]
+
+    def read(self) -> list[Fields]:
+        executed, self.world.hosts["a"].executed = self.world.hosts["a"].executed, []
+        sent = [e.request.data for e in executed if isinstance(e.request, ApiSend)]
+        return [decode_unsigned(data)[0] for data in sent]
+
+
+def test_messages_of_its_clients_come_in_order_and_once(peer: OldPeer) -> None:
+    peer.status("active")
+    chat = Chat(peer.world)
+    chat.read()
+    talk = {"from_id": "chat", "to_id": "chat"}
+    peer.say("hello", n="1", **talk)
+    peer.say("hello", n="3", seq=4, **talk)
+    peer.say("hello", n="3", seq=4, **talk)
+    peer.say("hello", n="for b", seq=5, dest="b", **talk)
+    assert [m.text("n") for m in chat.read()] == ["1"]
+    peer.say("hello", n="2", seq=3, **talk)
+    heard = chat.read()
+    assert [(m.text("t"), m.text("n"), m.text("src")) for m in heard] == [("hello", "2", "b"), ("hello", "3", "b")]
+    peer.say("hello", n="5", seq=7, **talk)
+    assert chat.read() == []
+    peer.say("NS_nak_rexmit", dest="a", firstseq="6", info="gone")
+    assert [m.text("n") for m in chat.read()] == ["5"]
+
+
+def test_messages_of_ours_reach_its_clients(peer: OldPeer) -> None:
+    peer.status("active")
+    chat = Chat(peer.world)
+    (sent,) = chat.say(t="hello", n="1", src="forged", to_id="other")
+    assert [sent.text(name) for name in ("t", "n", "src", "from_id", "to_id")] == ["hello", "1", "a", "chat", "chat"]
+    assert sent.hexadecimal("seq")
+    again = of_type(
+        peer.say("NS_rexmit", dest="a", firstseq=str(sent.hexadecimal("seq")), lastseq=str(sent.hexadecimal("seq"))),
+        "hello",
+    )
+    assert [m.text("n") for m in again] == ["1"]
+    assert chat.say(t="hello", dest="a") == []
+    assert [m.text("dest") for m in chat.say(t="hello", dest="b")] == ["b"]
+    assert chat.say(t="hello", text="x" * 100_000) == []
+    assert any("too large" in note.text for _, note in peer.world.hosts["a"].notes)
+
+
+def test_clients_hear_of_each_other(peer: OldPeer) -> None:
+    peer.status("active")
+    chat = Chat(peer.world)
+    chat.read()
+    peer.say("hbapi-clstat", st="join", from_id="other", to_id="other", info="signon", client_gen="0")
+    assert [(m.text("t"), m.text("st"), m.text("from_id")) for m in chat.read()] == [("hbapi-clstat", "join", "other")]
+    (answer,) = of_type(peer.say("query-cstatus", dest="a", cn="chat", from_id="41"), "respond-cstatus")
+    assert [answer.text(name) for name in ("to_id", "cn", "cs", "dest")] == ["41", "chat", "online", "b"]
+    asked = chat.say(t="hbapi-req", reqtype="clientstatus", from_id="chat", node="b", cn="other")
+    assert [(m.text("t"), m.text("dest"), m.text("cn"), m.text("from_id")) for m in asked] == [
+        ("query-cstatus", "b", "other", "chat")
+    ]
+    peer.say("respond-cstatus", dest="a", result="OK", cn="other", to_id="chat", cs="online")
+    assert [(m.text("t"), m.text("cs")) for m in chat.read()] == [("respond-cstatus", "online")]
+    chat.say(t="hbapi-req", reqtype="clientstatus", from_id="chat", node="a", cn="chat")
+    assert [(m.text("subt"), m.text("cs")) for m in chat.read()] == [("respond-cstatus", "online")]
+    chat.say(t="query-cstatus", cn="chat", dest="a")
+    assert [(m.text("t"), m.text("cs")) for m in chat.read()] == [("respond-cstatus", "online")]
+
+
+def test_loss_delays_acknowledgements_but_does_not_lose_them() -> None:
+    sequence = PeerSequence(0)
+    for seq in (1, 2, 4, *range(5, 31)):
+        sequence.receive(seq, 0)
+        assert sequence.acknowledge() == 0
+    sequence.receive(3, 0)
+    assert sequence.acknowledge() == 30
+    assert sequence.acknowledge() == 0
 
 
 def test_modules_cannot_reach_it(peer: OldPeer) -> None:

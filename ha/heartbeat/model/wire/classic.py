@@ -28,6 +28,15 @@ END = b"<<<\n\0"
 AUTH = "auth"
 
 
+def fits(fields: Fields) -> bool:
+    """Whether lines can carry the values. Messages that they cannot carry travel as netstrings, as in Heartbeat 3.0.6:
+    every receiver takes both."""
+    return all(
+        isinstance(value, bytes) or (isinstance(value, str) and "\n" not in value and "\0" not in value)
+        for _, value in fields.items
+    )
+
+
 def encode_lines(fields: Fields) -> bytes:
     """The field lines that a signature covers. Raises WireError for values that lines cannot carry."""
     return b"".join(_encode_line(name, value) for name, value in fields.items if name != AUTH)

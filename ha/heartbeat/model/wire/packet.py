@@ -30,8 +30,8 @@ PAYLOAD = "_compressed_payload"  # traditional compression: the whole message in
 
 
 def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring") -> bytes:
-    """The signed packet. Raises WireError when the fields do not fit the framing or MAX_PACKET_BYTES."""
-    if framing == "netstring":
+    """The signed packet. Raises WireError when the fields do not fit MAX_PACKET_BYTES."""
+    if framing == "netstring" or not classic.fits(fields):
         signed = netstring.encode(fields)
         trailer = keys.sign(signed).encode()
         packet = b"%s%d:%s," % (signed, len(trailer), trailer)
@@ -69,7 +69,7 @@ _recent = lru_cache(RECENT)(_decode_signed)
 
 def encode_unsigned(fields: Fields, framing: Framing = "netstring") -> bytes:
     """A message between processes of one machine: the kernel vouches for them."""
-    if framing == "netstring":
+    if framing == "netstring" or not classic.fits(fields):
         return netstring.encode(fields)
     return classic.frame(classic.encode_lines(fields), "")
 
