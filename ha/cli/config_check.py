@@ -13,7 +13,7 @@ import click
 from ha.cli.cib_source import SourceError, chosen_file, read_cib
 from ha.cli.exit_codes import Exit
 from ha.heartbeat.io.config import load, load_authkeys
-from ha.heartbeat.model.authkeys import AuthKeysError
+from ha.heartbeat.model.authkeys import LEGACY, AuthKeys, AuthKeysError
 from ha.heartbeat.model.ha_cf import HaCf, HaCfError
 from ha.root import Root
 
@@ -63,18 +63,29 @@ def examine(root: Root) -> Iterator[Finding]:
     except AuthKeysError as error:
         yield Finding("error", str(error))
     else:
-        signing = keys.key(keys.signing)
-        method = signing.method if signing else ""
-        if method == "crc":
-            yield Finding(
-                "error", f"{root.authkeys}: crc proves nothing: anyone on the network can command the cluster",
-                "use hmac-sha256 with a secret key",
-            )  # fmt: skip
-        elif method in ("md5", "sha1"):
-            yield Finding(
-                "warning", f"{root.authkeys}: {method} is for peers that run Heartbeat 3", "use hmac-sha256 otherwise"
-            )
+        yield from _keys(root, keys)
     yield from _cib(root, ha_cf)
+
+
+def _keys(root: Root, keys: AuthKeys) -> Iterator[Finding]:
+    """Every accepted key is a way in: the weakest one counts, whichever signs."""
+    better = "let `ha keys generate` (a new cluster) or `ha keys add` (a running one) make a key that encrypts"
+    for key in keys.keys:
+        where = f"{root.authkeys}: key {key.number}"
+        if key.method == "crc":
+            what = "crc proves nothing: anyone on the network can command the cluster"
+            yield Finding("error", f"{where}: {what}", better)
+        elif key.method in LEGACY:
+            yield Finding(
+                "warning", f"{where}: {key.method} is for peers that run Heartbeat 3: it does not encrypt, and their "
+                "packets can be replayed", f"without such peers, {better}, and remove this one",
+            )  # fmt: skip
+        elif not key.encrypts and key.number == keys.signing:
+            yield Finding("warning", f"{where}: {key.method} does not encrypt: the configuration is readable on the "
+                          "network, passwords of fence devices included", better)  # fmt: skip
+    if len({key.encrypts for key in keys.keys}) > 1:
+        yield Finding("warning", f"{root.authkeys}: encrypted and plain packets are both accepted",
+                      "that is right while keys are being changed; then `ha keys remove` the old one")  # fmt: skip
 
 
 def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:

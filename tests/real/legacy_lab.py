@@ -80,7 +80,9 @@ class MixedPair:
             host.write("/etc/ha.d/ha.cf", f"logfacility none\nlogfile /var/log/ha-log\n{common}")
             host.write("/etc/ha.d/authkeys", authkeys, 0o600)
             host.write("/etc/ha.d/haresources", "")
-            host.run(f"ip addr change {host.address}/24 brd + dev eth0")  # bcast needs it, on both sides
+            if " brd " not in host.run("ip -4 addr show dev eth0").stdout:  # which bcast needs, on both sides
+                host.run(f"ip addr del {host.address}/24 dev eth0; ip addr add {host.address}/24 brd + dev eth0")
+                host.run("ip route replace 224.0.0.0/4 dev eth0")
             for folder in ("/run/heartbeat", "/run/heartbeat/ccm", "/run/heartbeat/crm", "/run/heartbeat/dopd"):
                 host.run(["install", "-d", "-o", "hacluster", "-g", "haclient", folder])
 

@@ -141,18 +141,32 @@ def test_cl_status(pair: list[HeartbeatNode], capsys: pytest.CaptureFixture[str]
     assert run("listnodes") == (1, "")
 
 
-def test_the_key_is_changed_without_an_interruption(pair: list[HeartbeatNode]) -> None:
-    old, new = "1 hmac-sha256 a-secret-of-the-tests\n", "2 hmac-sha256 the-next-secret\n"
-    for text, says in (
-        (f"auth 1\n{old}{new}", "keys 1, 2 are accepted, key 1 signs"),
-        (f"auth 2\n{old}{new}", "keys 1, 2 are accepted, key 2 signs"),
-        (f"auth 2\n{new}", "keys 2 are accepted, key 2 signs"),
+@pytest.mark.parametrize("new", ["2 hmac-sha256 the-next-secret", f"2 chacha20-poly1305 {'5a' * 32}"])
+def test_the_key_is_changed_without_an_interruption(pair: list[HeartbeatNode], new: str) -> None:
+    """Under traffic: every message arrives, in order, while the key changes."""
+    here, there = Module(pair[0].root, "cib"), Module(pair[1].root, "cib")
+    here.wait_for_namesake("n2")
+    old, sent = "1 hmac-sha256 a-secret-of-the-tests", 0
+
+    def both_say(says: str) -> bool:
+        nonlocal sent
+        here.transmit("n2", "cib", b"%d" % sent)
+        sent += 1
+        return all(says in node.said() for node in pair)
+
+    for lines, says in (
+        (["auth 1", old, new], "keys 1, 2 are accepted, key 1 signs"),
+        (["auth 2", old, new], "keys 1, 2 are accepted, key 2 signs"),
+        (["auth 2", new], "keys 2 are accepted, key 2 signs"),
     ):
         for node in pair:
-            node.root.authkeys.write_text(text)
-        wait_for(lambda: all(says in node.said() for node in pair), f"both say: {says}")  # noqa: B023 (called at once)
+            node.root.authkeys.write_text("\n".join(lines) + "\n")
+        wait_for(lambda: both_say(says), f"both say: {says}")  # noqa: B023 (called at once)
+    assert [there.next_delivery().body for _ in range(sent)] == [b"%d" % number for number in range(sent)]
     all_active(pair)
-    assert not any("=> dead" in node.said() or "bad packet" in node.said() for node in pair)
+    assert not any(words in node.said() for node in pair for words in ("=> dead", "bad packet", "begun anew"))
+    here.close()
+    there.close()
 
 
 @pytest.mark.parametrize("medium", ["bcast", "mcast"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.model import AuthKeys, HaCf
 from ha.heartbeat.model.authkeys import WatchKeys
 from ha.heartbeat.model.stream import Frame, is_module_name
-from ha.heartbeat.model.wire import Value
+from ha.heartbeat.model.wire import Nonces, Value
+from ha.heartbeat.model.wire.sealed import SALT_BYTES
 from ha.heartbeat.msg import (
     ApiFrame,
     Deliver,
@@ -125,6 +127,8 @@ class Heartbeat:
         self.crmd_was_here = self.crmd_was_here or restarted  # it may have been
         transmitter = context.transmitter
         transmitter.generation = self._next_generation(started)
+        start = f"{started.incarnation} {context.boot_id} {transmitter.generation} {started.seed}"
+        transmitter.nonces = Nonces(hashlib.sha256(start.encode()).digest()[:SALT_BYTES])
         context.effects.append(Persist(GENERATION_FILE, b"%15d\n" % transmitter.generation))
         uuid = started.persisted.get(UUID_FILE, b"")
         if len(uuid) != 16:

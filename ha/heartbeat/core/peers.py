@@ -249,9 +249,14 @@ class Peers:
         self._end(node, "dead", evidence)
 
     def leave(self, node: Node) -> None:
-        """The node says goodbye."""
-        if node.state != "left":
+        """The node says goodbye. That counts only from a node that has proved in this run of ours that it lives: an old
+        goodbye, recorded and said again, would make a live node one that needs no fencing."""
+        if node.alive or (not node.ours and node.state != "left"):
             self._end(node, "left", "it said goodbye")
+        elif node.state != "left":
+            self.context.complain(
+                f"goodbye {node.name}", "info", f"a goodbye of node {node.name} proves nothing: it is {node.state}"
+            )
 
     def _end(self, node: Node, state: NodeState, evidence: str) -> None:
         lost = node.association.outgoing.waiting()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.model import AuthKeys, HaCf
-from ha.heartbeat.model.wire import Fields, Value, pack
+from ha.heartbeat.model.wire import Fields, Nonces, Value, pack
+from ha.heartbeat.model.wire.sealed import SALT_BYTES
 from ha.machine import Instant, Packet, Send, Wire
 
 LOOPBACK_FRAGMENT_BYTES = 32 * 1024
@@ -26,6 +27,7 @@ class Transmitter:
         self.ttl = str(ha_cf.hopfudge + len(ha_cf.nodes))
         self.generation = 0
         self.uuid = b""
+        self.nonces = Nonces(bytes(SALT_BYTES))
         self.wall_offset_ms = 0
         self.links: dict[str, str] = {}
         """The link's name of each medium."""
@@ -45,7 +47,7 @@ class Transmitter:
             ("ts", f"{(now + self.wall_offset_ms) // 1000:x}"),
             ("ttl", self.ttl),
         ]
-        return Packet(data=pack(Fields([*items, *common]), self.keys, self.framing))
+        return Packet(data=pack(Fields([*items, *common]), self.keys, self.framing, self.nonces))
 
     def to_all(self, items: Sequence[tuple[str, Value]], now: Instant) -> list[Send]:
         packet = self._packet(items, now)

@@ -15,7 +15,7 @@ from ha.cli.ha import main
 from ha.root import Root
 
 HA_CF = "ucast eth0 192.0.2.1\nucast eth1 198.51.100.1\nnode n1 n2 n3\n"
-KEYS = "auth 1\n1 hmac-sha256 secret\n"
+KEYS = f"auth 1\n1 chacha20-poly1305 {'5e' * 32}\n"
 
 
 def node(short_path: Path, ha_cf: str = HA_CF, keys: str = KEYS, mode: int = 0o600, name: str = "n1") -> Root:

@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field
 
 from ha.heartbeat.core import build
-from ha.heartbeat.model import parse, parse_authkeys
+from ha.heartbeat.model import AuthKeys, parse, parse_authkeys
 from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeStatus, Transmit
 from ha.machine import (
     Arm,
@@ -82,11 +82,14 @@ class Host:
 
 
 class World:
-    def __init__(self, names: list[str], config: str = "", media: str = "bcast eth0", seed: int = 1) -> None:
+    def __init__(
+        self, names: list[str], config: str = "", media: str = "bcast eth0", seed: int = 1, keys: AuthKeys = KEYS
+    ) -> None:
         self.now: Instant = 1_000_000
         self.random = random.Random(seed)
         self.weather = Weather()
         self.config = config
+        self.keys = keys
         self.names = names
         self.cut: set[tuple[str, str]] = set()
         self.cut_media: set[str] = set()
@@ -102,7 +105,7 @@ class World:
             host.timers.clear()
             host.delivered, host.statuses, host.modules = [], [], []
             ha_cf = parse(f"node {' '.join(self.names)}\n{host.media}\n{self.config}\n", "ha.cf")
-            host.core = build(node=name, ha_cf=ha_cf, keys=KEYS, boot_id=host.boot_id)
+            host.core = build(node=name, ha_cf=ha_cf, keys=self.keys, boot_id=host.boot_id)
             self.step(name, Started(f"{name}-{host.life}", self.random.getrandbits(32), dict(host.persisted)))
             self.step(name, Wall(WALL_OFFSET_MS))
             for module in modules:

@@ -4,6 +4,7 @@
     Fields      what a packet says: ordered (name, value) pairs; the type of a value is the type of its field
     netstring   the framing every sender since Heartbeat 2 uses
     classic     the older one, in lines; receivers accept both
+    sealed      the same, encrypted
     packet      pack and unpack: framing plus signature
 
 Whatever arrives, decoding either returns Fields or raises WireError, and nothing else.
@@ -24,6 +25,7 @@ from ha.heartbeat.model.wire.fields import (
     WireError,
 )
 from ha.heartbeat.model.wire.packet import FRAMINGS, Framing, decode_unsigned, encode_unsigned, pack, unpack
+from ha.heartbeat.model.wire.sealed import Nonces
 
 __all__ = [
     "FRAMINGS",
@@ -36,6 +38,7 @@ __all__ = [
     "Compressed",
     "Fields",
     "Framing",
+    "Nonces",
     "Value",
     "WireError",
     "decode_unsigned",

@@ -18,6 +18,8 @@ from ha.heartbeat.model.wire.fields import (
     Fields,
     WireError,
 )
+from ha.heartbeat.model.wire.sealed import START as SEALED
+from ha.heartbeat.model.wire.sealed import Nonces, seal, unseal
 
 Framing: TypeAlias = Literal["netstring", "classic"]
 FRAMINGS: tuple[Framing, ...] = ("netstring", "classic")
@@ -29,8 +31,14 @@ RECENT, MAX_RECENT_BYTES = 16, 2048
 PAYLOAD = "_compressed_payload"  # traditional compression: the whole message inside one field
 
 
-def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring") -> bytes:
-    """The signed packet. Raises WireError when the fields do not fit MAX_PACKET_BYTES."""
+def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring", nonces: Nonces | None = None) -> bytes:
+    """The signed packet, or the encrypted one if the signing key encrypts: then `nonces` are the sender's.
+
+    Raises WireError when the fields do not fit MAX_PACKET_BYTES."""
+    key = keys.signing_key()
+    if key.encrypts:
+        assert nonces is not None, "encryption without nonces"
+        return seal(fields, key, nonces)
     if framing == "netstring" or not classic.fits(fields):
         signed = netstring.encode(fields)
         trailer = keys.sign(signed).encode()
@@ -48,6 +56,8 @@ def unpack(packet: bytes, keys: AuthKeys) -> Fields:
 
     Raises BadSignature when no key of ours vouches for it and WireError when it is malformed.
     """
+    if packet.startswith(SEALED):
+        return _open_compressed(unseal(packet, keys))
     is_netstring = packet.startswith(netstring.START)
     signed, signature = netstring.split(packet) if is_netstring else classic.split(packet)
     if not keys.verify(signed, signature):
