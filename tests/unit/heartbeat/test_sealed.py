@@ -42,7 +42,7 @@ def test_there_and_back_and_unreadable_between(method: str) -> None:
 
 @pytest.mark.parametrize(
     "others", ["1 sha1 old", "2 sha1 old", "2 {method} {OTHER}", "3 {method} {SECRET}", "2 hmac-sha256 {SECRET}"]
-)  # noqa: E501
+)
 def test_no_other_key_opens_it(method: str, others: str) -> None:
     packet = pack(FIELDS, keys(f"auth 2\n2 {method} {SECRET}\n"), nonces=salted())
     other = others.format(method=method, OTHER=OTHER, SECRET=SECRET)
