@@ -16,6 +16,7 @@ class LazyGroup(click.Group):
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),
         "log": ("ha.cli.log", "log", "What is logged on this node."),
+        "membership": ("ha.cli.membership", "membership", "Who is there, and why somebody was taken for dead."),
         "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
         "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),
     }

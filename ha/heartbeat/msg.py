@@ -90,6 +90,31 @@ class Nodes(Message, frozen=True, kw_only=True):
     nodes: list[NodeLine]
 
 
+class GetAccusations(Message, frozen=True, kw_only=True):
+    """From a program: answer with Accusations about `node`, or about all when it is ""."""
+
+    node: str = ""
+
+
+class AccusationLine(ha.machine.Message, frozen=True, kw_only=True, tag="heartbeat.AccusationLine"):
+    """`accuser` called `node` dead at `at_ms` (Unix time). `links`: what each of them had heard when. `late_ms`: how
+    late the accuser's own loop was at worst within the last deadtime, as far as it could know."""
+
+    at_ms: int
+    accuser: str
+    node: str
+    evidence: str
+    links: list[str]
+    late_ms: int
+
+
+class Accusations(Message, frozen=True, kw_only=True):
+    """The oldest first. `known` is every node that heartbeat knows, with its present state."""
+
+    lines: list[AccusationLine]
+    known: dict[str, NodeState]
+
+
 class ApiFrame(Message, frozen=True, kw_only=True):
     """From and to a program at the classic register socket: one message of Heartbeat's client protocol, unsigned.
 

@@ -14,10 +14,13 @@ Prior art: Lifeguard's local health (Dadgar et al. 2018, memberlist's awareness.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from ha.heartbeat.model import Times
 from ha.machine import Instant
+
+MAX_LATENESSES = 100
 
 
 @dataclass(slots=True)
@@ -63,7 +66,13 @@ class Punctuality:
         self.tolerance_ms = max(times.deadtime_ms // 8, 10)
         self.expected_by: Instant | None = None
         """Some step must come by then: the next keepalive is due."""
-        self.worst_ms = 0
+        self.deadtime_ms = times.deadtime_ms
+        self.worst: deque[tuple[Instant, int]] = deque(maxlen=MAX_LATENESSES)
+        """When our own loop was late, and by how much."""
+
+    def worst_ms(self, now: Instant) -> int:
+        """How late our own loop was at worst within the last deadtime."""
+        return max((late_ms for moment, late_ms in self.worst if moment > now - self.deadtime_ms), default=0)
 
     def expect(self, deadline: Instant) -> None:
         self.expected_by = deadline
@@ -73,7 +82,9 @@ class Punctuality:
         if self.expected_by is None or now <= self.expected_by:
             return 0
         late_ms = now - self.expected_by
-        self.worst_ms = max(self.worst_ms, late_ms)
+        if self.worst and self.worst[-1][0] - self.worst[-1][1] == self.expected_by:
+            self.worst.pop()  # of one delay, the last word counts
+        self.worst.append((now, late_ms))
         if late_ms <= self.tolerance_ms:
             return 0
         self.expected_by = now  # counted once

@@ -9,7 +9,6 @@ from typing import Any
 
 from ha.heartbeat.core.api import Api
 from ha.heartbeat.core.context import Context
-from ha.heartbeat.core.detector import Punctuality
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.core.peers import CCM, Peers
 from ha.heartbeat.core.reception import Reception
@@ -19,8 +18,10 @@ from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.model.wire import Nonces, Value
 from ha.heartbeat.model.wire.sealed import SALT_BYTES
 from ha.heartbeat.msg import (
+    Accusations,
     ApiFrame,
     Deliver,
+    GetAccusations,
     GetNodes,
     ModuleStatus,
     NodeLine,
@@ -72,7 +73,7 @@ class Heartbeat:
         self.reception = Reception(self.context, self.peers)
         self.api = Api(self.context, self.peers)
         self.peers.audience = self.api
-        self.punctuality = Punctuality(ha_cf.times)
+        self.punctuality = self.peers.punctuality
         self.watch_keys = watch_keys
         self.started: Started | None = None
         self.began = False
@@ -341,6 +342,11 @@ class Heartbeat:
     def _asked(self, client: Client, message: object) -> None:
         if isinstance(message, GetNodes):
             self.context.effects.append(Reply(client, Nodes(nodes=self._node_lines())))
+        elif isinstance(message, GetAccusations):
+            offset_ms = self.context.transmitter.wall_offset_ms
+            lines = self.peers.accusations.about(message.node, offset_ms)
+            known = {line.node: line.state for line in self._node_lines()}
+            self.context.effects.append(Reply(client, Accusations(lines=lines, known=known)))
         elif isinstance(message, ApiFrame) and self.began:
             self.api.received(client, message.data)
         else:

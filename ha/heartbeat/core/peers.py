@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ha.heartbeat.core.accusations import Accusations
 from ha.heartbeat.core.association import Association, Began, QueueFull, Violation
 from ha.heartbeat.core.context import Context
-from ha.heartbeat.core.detector import Silence
+from ha.heartbeat.core.detector import Punctuality, Silence
 from ha.heartbeat.core.nodes import ALIVE, Link, Node
 from ha.heartbeat.core.sequence import ACK_EVERY, PeerSequence
 from ha.heartbeat.core.transmitter import fragment_bytes
@@ -53,6 +54,8 @@ class Peers:
         self.context = context
         self.nodes: dict[str, Node] = {}
         self.fragment_bytes = fragment_bytes(context.ha_cf)
+        self.accusations = Accusations()
+        self.punctuality = Punctuality(context.times)
         self.audience: Audience
         """Set by the machine, which knows both."""
         self.changed = False
@@ -246,6 +249,9 @@ class Peers:
         return f"heard on {', '.join(sorted(node.links))}, but it does not answer: is the link one-way?"
 
     def die(self, node: Node, evidence: str) -> None:
+        context = self.context
+        late_ms = self.punctuality.worst_ms(context.now)
+        self.accusations.ours(context.node, node, evidence, late_ms, context.now)
         self._end(node, "dead", evidence)
 
     def leave(self, node: Node) -> None:

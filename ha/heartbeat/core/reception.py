@@ -105,8 +105,10 @@ class Reception:
             return
         self.peers.heard(node, wire)
         node.uuid = fields.binary("srcuuid")
-        for entry in fields.text("lost").split(" ")[:MAX_ANNOUNCED_LOST]:
-            name, _, session = entry.partition(":")
+        entries = [entry.partition(":") for entry in fields.text("lost").split(" ")[:MAX_ANNOUNCED_LOST] if entry]
+        known = [name for name, _, _ in entries if name == self.context.node or name in self.peers.nodes]
+        self.peers.accusations.others(node.name, known, self.context.now)
+        for name, _, session in entries:
             if name == self.context.node:
                 self.peers.lost_us(node, Fields([("session", session)]).hexadecimal("session") or 0)
         self.peers.announce(node, announced)

@@ -68,4 +68,5 @@ def test_a_late_loop_was_away_and_says_so_once() -> None:
     assert punctuality.absence_ms(4_000) == 3_000
     assert punctuality.absence_ms(4_000) == 0
     assert punctuality.absence_ms(4_005) == 0
-    assert punctuality.worst_ms == 3_000
+    assert punctuality.worst_ms(4_900) == 3_000
+    assert punctuality.worst_ms(4_006 + TIMES.deadtime_ms) == 0

@@ -8,7 +8,7 @@ import pytest
 from ha.heartbeat.core import build
 from ha.heartbeat.core.nodes import TRANSITIONS
 from ha.heartbeat.model import parse
-from ha.heartbeat.msg import GetNodes, LinkStatus, NodeStatus, NothingRuns
+from ha.heartbeat.msg import Accusations, GetAccusations, GetNodes, LinkStatus, NodeStatus, NothingRuns
 from ha.machine import Client, Note, Packet, Persist, Received, Reply, Send, Started, Stopping, Wall, Wire
 from tests.unit.heartbeat.wire_world import KEYS, WALL_OFFSET_MS, Weather, World
 
@@ -361,6 +361,35 @@ def test_programs_are_told_the_nodes() -> None:
         ("a", "active", {}),
         ("b", "active", {"eth0": True}),
     ]
+
+
+def accusations(world: World, asked: str, about: str) -> list[tuple[str, str, str]]:
+    """(accuser, evidence, links) as `ha membership why` gets them."""
+    effects = world.step(asked, Received(Client("ha", 1, 0), GetAccusations(node=about)))
+    reply = next(effect for effect in effects if isinstance(effect, Reply))
+    assert isinstance(reply.message, Accusations)
+    assert about in reply.message.known
+    return [(line.accuser, line.evidence, " ".join(line.links)) for line in reply.message.lines]
+
+
+def test_every_accusation_keeps_its_evidence() -> None:
+    world = settled("abc")
+    assert accusations(world, "a", "b") == []
+    world.cut.add(("b", "a"))
+    world.run(DEADTIME + KEEPALIVE + 50)
+    own, *_ = [found for found in accusations(world, "a", "b") if found[0] == "a"]
+    assert "silent for 1000 ms (deadtime 1000 ms)" in own[1]
+    assert "eth0: up, last heard status" in own[2]
+    assert ("a", "its status says so", "") in accusations(world, "c", "b")
+    assert [found[0] for found in accusations(world, "b", "a")] == ["b"]
+    world.run(10_000)
+    assert len(accusations(world, "c", "b")) == 1  # once, not with each packet
+    world.cut.clear()
+    world.run(3_000)
+    world.kill("b")
+    world.run(3_000)
+    assert [found[0] for found in accusations(world, "a", "b")].count("a") == 2
+    assert [found[0] for found in accusations(world, "c", "b")] == ["a", "c", "a"]
 
 
 def test_ccm_hears_at_once_how_everybody_is() -> None:
