@@ -37,7 +37,7 @@ def main(root: Root) -> int:
     settings = {"node": node, "ha_cf": ha_cf, "keys": keys, "boot_id": boot, "watch_keys": True}
     adapters: list[Adapter] = [
         Punctual(ha_cf.realtime, ha_cf.rtprio),
-        Media(ha_cf.media),
+        Media([*ha_cf.media, *(medium for ping in ha_cf.ping for medium in ping.media())]),
         Register(root),
         KeyFile(root),
     ]

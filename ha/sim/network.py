@@ -48,6 +48,8 @@ class Network:
         self.weather = Weather()
         self.cuts: set[tuple[str, str, str]] = set()
         """(from node, to node, medium or "" for all media): nothing passes."""
+        self.silent_pings: set[str] = set()
+        """Addresses of ping nodes that do not answer."""
         self.sent = 0
         self.lost = 0
 
@@ -66,6 +68,9 @@ class Network:
     def send(self, sender: Node, wire: Wire, data: bytes) -> None:
         assert len(data) <= MAX_PACKET_BYTES, f"{sender.name} sends a packet of {len(data)} bytes"
         self.world.digest(data)
+        if wire.medium.startswith("ping "):
+            self._echo(sender, wire, data)
+            return
         receivers = self._receivers(sender, wire)
         self.sent += len(receivers)
         if self.cuts:
@@ -83,6 +88,15 @@ class Network:
             self._carry(receiver, source, packet)
             if self.weather.duplication and self.chance.random() < self.weather.duplication:
                 self._carry(receiver, source, packet)
+
+    def _echo(self, sender: Node, wire: Wire, data: bytes) -> None:
+        """A ping node answers with what it was sent, unless it is silent or the way to it is cut."""
+        self.sent += 1
+        if wire.peer in self.silent_pings or self.is_cut(sender.name, wire.peer, wire.medium):
+            self.lost += 1
+            return
+        packet = Packet(data=data)
+        self.world.agenda.after(2 * self.weather.delay_us, lambda: self._arrive([sender], wire, packet))
 
     def _receivers(self, sender: Node, wire: Wire) -> list[Node]:
         nodes = self.world.nodes.values()

@@ -55,6 +55,8 @@ def media_lines(medium: str) -> str:
     return {
         "ucast": "ucast eth0 10.77.0.1\nucast eth0 10.77.0.2\n",
         "bcast": "bcast eth0\n",
+        "ucast6": "ucast6 eth0 fd77::1\nucast6 eth0 fd77::2\n",
+        "mcast6": "mcast6 eth0 ff05::694 694 1 0\n",
         "mcast": "mcast eth0 225.0.0.1 694 1 0\n",
     }[medium]
 
@@ -83,6 +85,7 @@ class MixedPair:
             if " brd " not in host.run("ip -4 addr show dev eth0").stdout:  # which bcast needs, on both sides
                 host.run(f"ip addr del {host.address}/24 dev eth0; ip addr add {host.address}/24 brd + dev eth0")
                 host.run("ip route replace 224.0.0.0/4 dev eth0")
+            host.run(f"ip -6 addr replace fd77::{host.number}/64 dev eth0 nodad")
             for folder in ("/run/heartbeat", "/run/heartbeat/ccm", "/run/heartbeat/crm", "/run/heartbeat/dopd"):
                 host.run(["install", "-d", "-o", "hacluster", "-g", "haclient", folder])
 
@@ -192,5 +195,5 @@ class MixedPair:
 
 @contextmanager
 def mixed_pair(**settings: Any) -> Iterator[MixedPair]:
-    with load_lab().Lab(2) as lab:
+    with load_lab().Lab(2, no_ipv6=False) as lab:
         yield MixedPair(lab, **settings)

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from ha.cli import cl_status
+from ha.cli.ha import main
 from ha.heartbeat.model.api import HEADER, MAGIC
 from tests.real.heartbeat_node import HeartbeatNode, Module, all_active, free_ports
 from tests.real.waiting import wait_for
@@ -79,6 +81,12 @@ def test_a_killed_node_is_dead_and_comes_back(pair: list[HeartbeatNode]) -> None
     pair[1].kill()
     wait_for(lambda: pair[0].state_of("n2") == "dead", "n2 is dead for n1")
     assert "active => dead: silent for" in pair[0].said()
+    told = CliRunner().invoke(main, ["membership", "why", "n2", "--root", pair[0].root.prefix])
+    assert told.exit_code == 0, told.output
+    assert "n2 is dead now" in told.output
+    assert "n1 called n2 dead: silent for" in told.output
+    assert "link lo: " in told.output
+    assert CliRunner().invoke(main, ["membership", "why", "n9", "--root", pair[0].root.prefix]).exit_code == 105
     pair[1].start()
     all_active(pair)
 
@@ -183,6 +191,55 @@ def test_media_that_speak_to_all(short_path: Path, medium: str) -> None:
         assert there.next_delivery().body == body
         here.close()
         there.close()
+
+
+def have_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not have_ipv6(), reason="the loopback interface has no IPv6 address")
+def test_ucast6(short_path: Path) -> None:
+    first, second = free_ports(2)
+    names = ["n1", "n2"]
+    addresses = [f"ucast6 lo [::1]:{first}", f"ucast6 lo [::1]:{second}"]
+    lines = {"n1": [f"bindaddr [::1]:{first}", *addresses], "n2": [f"bindaddr [::1]:{second}", *addresses]}
+    with running([HeartbeatNode(short_path, name, names, lines[name], CONFIG) for name in names]) as nodes:
+        all_active(nodes)
+        here, there = Module(nodes[0].root, "cib"), Module(nodes[1].root, "cib")
+        here.wait_for_namesake("n2")
+        body = os.urandom(100_000)
+        here.transmit("n2", "cib", body)
+        assert there.next_delivery().body == body
+        here.close()
+        there.close()
+
+
+def may_ping() -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP):
+            return True
+    return False
+
+
+@pytest.mark.skipif(not may_ping(), reason="no ICMP socket is permitted here (net.ipv4.ping_group_range, CAP_NET_RAW)")
+def test_ping_nodes(short_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """127.0.0.1 answers; 240.0.0.1 (reserved, RFC 1112) cannot."""
+    (node,) = ucast(short_path, 1)
+    node.root.ha_cf.write_text(
+        node.root.ha_cf.read_text() + "bcast lo\ndeadping 300ms\nping 127.0.0.1\nping_group far 240.0.0.1\n"
+    )
+    with running([node]):
+        wait_for(lambda: node.state_of("127.0.0.1") == "ping", "127.0.0.1 answers")
+        wait_for(lambda: node.state_of("far") == "dead", "240.0.0.1 does not answer")
+        assert cl_status.main(["--root", node.root.prefix, "listnodes", "-p"]) == 0
+        assert capsys.readouterr().out == "127.0.0.1\nfar\n"
+        assert cl_status.main(["--root", node.root.prefix, "nodetype", "far"]) == 0
+        assert capsys.readouterr().out == "ping\n"
 
 
 def test_a_medium_that_cannot_be_opened_is_tried_again(short_path: Path) -> None:

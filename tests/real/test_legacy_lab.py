@@ -31,7 +31,7 @@ API_AUTH = "crm ccm-only\napiauth chat uid=root\napiauth ping uid=root\n"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Any]:
-    with legacy_lab.load_lab().Lab(2) as hosts:
+    with legacy_lab.load_lab().Lab(2, no_ipv6=False) as hosts:
         yield hosts
 
 
@@ -61,6 +61,11 @@ def test_both_see_each_other_with(lab: Any, method: str, framing: str, medium: s
         assert pair.old.run(["cl_status", "hblinkstatus", OURS, "eth0"]).stdout == "up\n"
         assert "bad packet" not in pair.we_say()
         assert "ERROR: should_drop_message" not in pair.old_says()
+
+
+@pytest.mark.parametrize("medium", ["ucast6", "mcast6"])
+def test_over_ipv6(lab: Any, medium: str) -> None:
+    test_both_see_each_other_with(lab, "sha1", "netstring", medium)
 
 
 def test_ours_starts_first_and_is_joined(pair: MixedPair) -> None:

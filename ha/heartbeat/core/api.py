@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.core.peers import Peers
+from ha.heartbeat.core.pings import Pings
 from ha.heartbeat.model.api import (
     ANYBODY,
     BAD_REQUEST,
@@ -63,6 +64,8 @@ class Api:
         self.context = context
         self.peers = peers
         self.sessions: dict[int, Session] = {}
+        self.pings: Pings
+        """Set by the machine."""
         self.sent = 0
         self.signed_on = 0
 
@@ -181,21 +184,29 @@ class Api:
 
     def _nodelist(self, _session: Session, _fields: Fields) -> list[tuple[str, Pairs]]:
         names = sorted([self.context.node, *self.peers.nodes])
-        return [(OK, [("node", name), ("nodetype", "normal"), ("st", self._state(name))]) for name in names]
+        names += sorted(self.pings.pings)
+        return [(OK, [("node", name), ("nodetype", self._type(name)), ("st", self._state(name))]) for name in names]
+
+    def _type(self, name: str) -> str:
+        return "ping" if name in self.pings.pings else "normal"
 
     def _state(self, name: str) -> str:
         """As Heartbeat names it: a node that has left is dead to its clients."""
+        if name in self.pings.pings:
+            return self.pings.pings[name].state
         node = self.peers.nodes.get(name)
         state = node.state if node is not None else self.context.state
         return "dead" if state == "left" else state
 
     def _node(self, fields: Fields) -> str:
         name = fields.text("node").lower()
-        if name != self.context.node and name not in self.peers.nodes:
+        if name != self.context.node and name not in self.peers.nodes and name not in self.pings.pings:
             raise BadRequest(f"{name!a} is no node")
         return name
 
     def _links(self, name: str) -> dict[str, bool]:
+        if name in self.pings.pings:
+            return {name: self.pings.pings[name].state == "ping"}
         node = self.peers.nodes.get(name)
         links = dict.fromkeys(self.context.transmitter.links.values(), node is None)
         if node is not None:
@@ -358,6 +369,9 @@ class Api:
     def node_changed(self, node: str) -> None:
         self._event([("t", "status"), ("src", node), ("st", self._state(node))])
 
+    def ping_changed(self, name: str, state: str) -> None:
+        self._event([("t", "NS_st"), ("src", name), ("st", state), ("info", "ping")])
+
     def link_changed(self, node: Node, link: str, up: bool) -> None:
         self._event([("t", "ifstat"), ("node", node.name), ("ifname", link), ("st", "up" if up else "dead")])
 
@@ -402,7 +416,7 @@ REQUESTS: dict[str, Handler] = {
     "nodestatus": _about_node("st", Api._state),
     "nodeweight": _about_node("weight", lambda _api, _name: DEFAULT_WEIGHT),
     "nodesite": _about_node("site", lambda _api, _name: ""),
-    "nodetype": _about_node("nodetype", lambda _api, _name: "normal"),
+    "nodetype": _about_node("nodetype", Api._type),
     "numnodes": Api._numnodes,
     "iflist": Api._iflist,
     "ifstatus": Api._ifstatus,

@@ -11,9 +11,11 @@ from ha.heartbeat.core.api import Api
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.core.peers import CCM, Peers
+from ha.heartbeat.core.pings import Pings
 from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.model import AuthKeys, HaCf
 from ha.heartbeat.model.authkeys import WatchKeys
+from ha.heartbeat.model.ha_cf import PING
 from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.model.wire import Nonces, Value
 from ha.heartbeat.model.wire.sealed import SALT_BYTES
@@ -73,6 +75,8 @@ class Heartbeat:
         self.reception = Reception(self.context, self.peers)
         self.api = Api(self.context, self.peers)
         self.peers.audience = self.api
+        self.pings = Pings(self.context, self.api.ping_changed)
+        self.api.pings = self.pings
         self.punctuality = self.peers.punctuality
         self.watch_keys = watch_keys
         self.started: Started | None = None
@@ -92,6 +96,7 @@ class Heartbeat:
         absence_ms = self.punctuality.absence_ms(now)
         if absence_ms:
             self.peers.absence(absence_ms)
+            self.pings.absence(absence_ms)
         self._EVENTS[type(event)](self, event)
         if self.began and not self.stopping:
             self._follow_up()
@@ -146,6 +151,7 @@ class Heartbeat:
             f"ms, deadtime {context.times.deadtime_ms} ms, nodes not heard in {wait_ms} ms are dead",
         )
         self.peers.begin(context.now + wait_ms)
+        self.pings.begin()
         self._send_status()  # "init" comes first, as from a Heartbeat 3.0.6
         self._become("up")
         for node in self.peers.nodes.values():
@@ -256,6 +262,7 @@ class Heartbeat:
         self._send_status()
         self.peers.changed = False
         self.peers.check_links()
+        self.pings.ask()
         for node in self.peers.nodes.values():
             self.reception.legacy.request_missing(node)
         next_at = context.now + context.times.keepalive_ms
@@ -301,7 +308,9 @@ class Heartbeat:
         message, sender = event.message, event.sender
         if isinstance(sender, Wire):
             assert isinstance(message, Packet)
-            if self.began:
+            if self.began and sender.medium.startswith(PING):
+                self.pings.heard(sender, message.data)
+            elif self.began:
                 self.reception.packet(sender, message.data)
         elif isinstance(sender, Local):
             if isinstance(message, Transmit):
@@ -365,7 +374,11 @@ class Heartbeat:
             )
             for node in self.peers.nodes.values()
         ]
-        return sorted([own, *others], key=lambda line: line.node)
+        pings = [
+            NodeLine(node=ping.node.name, kind="ping", state="active" if ping.state == "ping" else ping.state, links={})
+            for ping in self.pings.pings.values()
+        ]
+        return sorted([own, *others, *pings], key=lambda line: line.node)
 
     def _on_finished(self, event: Finished) -> None:
         """New keys. What adapters were told to do for programs ends here too, and nobody waits for it."""

@@ -7,11 +7,12 @@ A medium that cannot be opened, or breaks, is noted and tried again; the others 
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ha.heartbeat.io.icmp import IcmpMedium
 from ha.heartbeat.io.udp import MEDIA, UdpMedium
-from ha.heartbeat.model.medium import Medium, peer_name
+from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
 from ha.machine import Instant, Packet, Received, Wire
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ NOTE_INTERVAL_MS = 10_000
 BROKEN = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.EBADF, errno.ENOTSOCK)
 """Errors after which a socket is of no more use: its interface or address went away."""
 
+OPENERS: dict[MediumKind, Callable[[list[Medium]], UdpMedium | IcmpMedium]] = {**MEDIA, "ping": IcmpMedium}
+
 
 class Media:
     requests: tuple[type, ...] = ()
@@ -31,9 +34,9 @@ class Media:
     def __init__(self, media: Sequence[Medium]) -> None:
         self._lines: dict[str, list[Medium]] = {}
         for medium in media:
-            if medium.kind in MEDIA:
+            if medium.kind in OPENERS:
                 self._lines.setdefault(medium.name, []).append(medium)
-        self._open: dict[str, UdpMedium] = {}
+        self._open: dict[str, UdpMedium | IcmpMedium] = {}
         self._failed: dict[str, str] = {}
         self._errors: dict[tuple[str, int], tuple[Instant, int]] = {}
 
@@ -52,7 +55,7 @@ class Media:
     def _try(self, name: str) -> None:
         lines = self._lines[name]
         try:
-            medium = MEDIA[lines[0].kind](lines)
+            medium = OPENERS[lines[0].kind](lines)
         except OSError as error:
             if self._failed.get(name) != str(error):
                 self._failed[name] = str(error)
@@ -64,7 +67,8 @@ class Media:
         self._failed.pop(name, None)
         self._open[name] = medium
         address, port = medium.socket.getsockname()[:2]
-        self._loop.note("info", f"medium {name} is open on {peer_name(address, port)}")
+        where = "" if isinstance(medium, IcmpMedium) else f" on {peer_name(address, port)}"
+        self._loop.note("info", f"medium {name} is open{where}")
         for warning in medium.warnings:
             self._loop.note("warning", f"medium {name}: {warning}")
         self._loop.watch(medium.socket.fileno(), lambda: self._readable(name))
@@ -79,8 +83,9 @@ class Media:
         medium = self._open.get(to.medium)
         if medium is None:
             return
+        data = medium.frame(packet.data) if isinstance(medium, IcmpMedium) else packet.data
         try:
-            medium.socket.sendto(packet.data, medium.target(to.peer))
+            medium.socket.sendto(data, medium.target(to.peer))
         except OSError as error:
             self._trouble(to.medium, f"to {to.peer or 'all'}", error)
 
@@ -96,7 +101,15 @@ class Media:
             except OSError as error:
                 self._trouble(name, "receiving", error)
                 return
-            self._loop.post(Received(Wire(name, peer_name(address[0], address[1])), Packet(data=data)))
+            if isinstance(medium, IcmpMedium):
+                self._echo(name, medium, data, address[0])
+            else:
+                self._loop.post(Received(Wire(name, peer_name(address[0], address[1])), Packet(data=data)))
+
+    def _echo(self, name: str, medium: IcmpMedium, data: bytes, address: str) -> None:
+        body = medium.unframe(data)
+        if body is not None:  # a raw socket hears the echoes of other programs as well: the core knows ours
+            self._loop.post(Received(Wire(name, address.partition("%")[0]), Packet(data=body)))
 
     def _trouble(self, name: str, doing: str, error: OSError) -> None:
         number = error.errno or 0

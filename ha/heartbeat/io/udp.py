@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""UDP sockets for the media ucast, mcast and bcast. A new medium is a new class and a line in MEDIA.
+"""UDP sockets for the media ucast, mcast, bcast, ucast6 and mcast6. A new medium is a new class and a line in MEDIA.
 
 Source: ip(7), udp(7), socket(7), netdevice(7).
 """
@@ -7,10 +7,11 @@ Source: ip(7), udp(7), socket(7), netdevice(7).
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import socket
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
 
@@ -21,34 +22,45 @@ LIMITED_BROADCAST = "255.255.255.255"  # for an interface whose address was set 
 LOOPBACK = "lo"
 
 
+SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+
+
 class UdpMedium(Protocol):
     """An open medium: one socket, and where a Wire's peer is on it."""
 
     socket: socket.socket
     warnings: list[str]
 
-    def target(self, peer: str) -> tuple[str, int]:
+    def target(self, peer: str) -> SocketAddress:
         """The socket address of a peer's name ("" for all). Raises ValueError for a name that is none."""
 
 
 class Ucast:
     """Datagrams to single peers, from the address where we listen, so that peers can tell us apart by it."""
 
+    family = socket.AF_INET
+
     def __init__(self, media: list[Medium]) -> None:
         """`media` are the ucast lines of one interface. Raises OSError."""
         self.warnings: list[str] = []
         first = media[0]
-        self.socket = _socket()
+        self.socket = _socket(family=self.family)
         try:
             if not first.bind_address:
                 _bind_to_device(self.socket, first.interface, self.warnings)
-            self.socket.bind((first.bind_address, first.bind_port))
+            self.socket.bind(self._address(first, first.bind_address, first.bind_port))
         except OSError:
             self.socket.close()
             raise
-        self._targets = {medium.peer: (medium.address, medium.port) for medium in media}
+        self._targets = {medium.peer: self._address(medium, medium.address, medium.port) for medium in media}
 
-    def target(self, peer: str) -> tuple[str, int]:
+    def _address(self, medium: Medium, address: str, port: int) -> SocketAddress:
+        if self.family == socket.AF_INET:
+            return (address, port)
+        local = bool(address) and ipaddress.IPv6Address(address).is_link_local
+        return (address.partition("%")[0], port, 0, socket.if_nametoindex(medium.interface) if local else 0)
+
+    def target(self, peer: str) -> SocketAddress:
         try:
             return self._targets[peer]
         except KeyError as error:
@@ -74,7 +86,7 @@ class Mcast:
             self.socket.close()
             raise
 
-    def target(self, peer: str) -> tuple[str, int]:
+    def target(self, peer: str) -> SocketAddress:
         return _everybody(peer, self._group)
 
 
@@ -93,21 +105,58 @@ class Bcast:
             self.socket.close()
             raise
 
-    def target(self, peer: str) -> tuple[str, int]:
+    def target(self, peer: str) -> SocketAddress:
         return _everybody(peer, self._address)
 
 
-MEDIA: dict[MediumKind, Callable[[list[Medium]], UdpMedium]] = {"ucast": Ucast, "mcast": Mcast, "bcast": Bcast}
+class Ucast6(Ucast):
+    """The same over IPv6. Link-local addresses are those of the line's interface."""
+
+    family = socket.AF_INET6
 
 
-def _everybody(peer: str, address: tuple[str, int]) -> tuple[str, int]:
+class Mcast6:
+    def __init__(self, media: list[Medium]) -> None:
+        """`media` is one mcast6 line. Raises OSError."""
+        self.warnings: list[str] = []
+        medium = media[0]
+        self.socket = _socket(reuse=True, family=socket.AF_INET6)
+        try:
+            index = socket.if_nametoindex(medium.interface)
+            self._group = (medium.address, medium.port, 0, index)
+            group = socket.inet_pton(socket.AF_INET6, medium.address.partition("%")[0])
+            self.socket.bind(self._group)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, medium.ttl)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, medium.loop)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def target(self, peer: str) -> SocketAddress:
+        return _everybody(peer, self._group)
+
+
+MEDIA: dict[MediumKind, Callable[[list[Medium]], UdpMedium]] = {
+    "ucast": Ucast,
+    "ucast6": Ucast6,
+    "mcast": Mcast,
+    "mcast6": Mcast6,
+    "bcast": Bcast,
+}
+
+
+def _everybody(peer: str, address: SocketAddress) -> SocketAddress:
     if peer:
         raise ValueError(f"{peer!r}: this medium speaks to all at once")
     return address
 
 
-def _socket(reuse: bool = False) -> socket.socket:
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+def _socket(reuse: bool = False, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # bcast and ucast have the same port over IPv4
     if reuse:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
@@ -132,7 +181,8 @@ def _broadcast_address(udp: socket.socket, interface: str) -> str:
 
 def is_own_address(address: str) -> bool:
     """Whether this host has the address: the kernel would speak to it from itself."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
         try:
             probe.connect((address, 9))  # sends nothing
         except OSError:
@@ -145,7 +195,7 @@ def is_own_line(medium: Medium) -> bool:
 
     With `bindaddr` the line is compared with that, because nodes of one machine differ by address or port only.
     """
-    if medium.kind != "ucast" or medium.port != medium.bind_port:
+    if medium.kind not in ("ucast", "ucast6") or medium.port != medium.bind_port:
         return False
     return medium.address == medium.bind_address if medium.bind_address else is_own_address(medium.address)
 

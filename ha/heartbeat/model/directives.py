@@ -21,6 +21,7 @@ from ha.heartbeat.model.ha_cf import (
     ApiAuth,
     Autojoin,
     CrmMode,
+    PingNode,
     Profile,
     Respawn,
 )
@@ -45,11 +46,11 @@ class Draft:
     settings: dict[str, Any] = field(default_factory=dict)
     apiauth: dict[str, ApiAuth] = field(default_factory=dict)
     respawn: list[Respawn] = field(default_factory=list)
-    ping: list[str] = field(default_factory=list)
+    ping: list[PingNode] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     udpport: int = DEFAULT_PORT
-    bind_address: str = ""
-    bind_port: int = 0
+    bind: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """By IP version: the address and port (0: udpport) of the last bindaddr line."""
     port_users: list[str] = field(default_factory=list)
 
 
@@ -103,8 +104,17 @@ def _ipv6(word: str) -> str:
         raise ValueError(f"{word!r} is no IPv6 address") from error
 
 
+def _ip(word: str) -> str:
+    return _ipv6(word) if ":" in word else _ipv4(word)
+
+
 def _address_and_port(word: str) -> tuple[str, int]:
-    """IPv4 ADDRESS or ADDRESS:PORT, the port 0 when absent."""
+    """ADDRESS or ADDRESS:PORT, for IPv6 ADDRESS or [ADDRESS]:PORT; the port 0 when absent."""
+    if word.startswith("[") and "]:" in word:
+        address, _, port = word[1:].partition("]:")
+        return _ipv6(address), _port(port)
+    if word.count(":") > 1:
+        return _ipv6(word.strip("[]")), 0
     address, colon, port = word.partition(":")
     return _ipv4(address), _port(port) if colon else 0
 
@@ -161,15 +171,15 @@ def _read_udpport(draft: Draft, words: list[str]) -> None:
 
 
 def _read_bindaddr(draft: Draft, words: list[str]) -> None:
-    draft.bind_address, draft.bind_port = _address_and_port(words[0])
+    address, port = _address_and_port(words[0])
+    draft.bind[6 if ":" in address else 4] = (address, port)
 
 
 def _add_medium(draft: Draft, kind: MediumKind, interface: str, **where: Any) -> None:
     if len(draft.media) >= MAX_MEDIA:
         raise ValueError(f"more than {MAX_MEDIA} media")
-    medium = Medium(
-        kind, interface, bind_address=draft.bind_address, bind_port=draft.bind_port or draft.udpport, **where
-    )
+    bind_address, bind_port = draft.bind.get(6 if kind in ("ucast6", "mcast6") else 4, ("", 0))
+    medium = Medium(kind, interface, bind_address=bind_address, bind_port=bind_port or draft.udpport, **where)
     if medium in draft.media:
         raise ValueError("this medium is listed twice")
     draft.media.append(medium)
@@ -215,12 +225,17 @@ def _read_mcast6(draft: Draft, words: list[str]) -> None:
 
 def _read_ucast(draft: Draft, words: list[str]) -> None:
     address, port = _address_and_port(words[1])
+    if ":" in address:
+        raise ValueError(f"{words[1]!r} is no IPv4 address: write ucast6")
     _add_medium(draft, "ucast", _interface(words[0]), address=address, port=port or draft.udpport)
     draft.port_users.append("ucast")
 
 
 def _read_ucast6(draft: Draft, words: list[str]) -> None:
-    _add_medium(draft, "ucast6", _interface(words[0]), address=_ipv6(words[1]), port=draft.udpport)
+    address, port = _address_and_port(words[1])
+    if ":" not in address:
+        raise ValueError(f"{words[1]!r} is no IPv6 address")
+    _add_medium(draft, "ucast6", _interface(words[0]), address=address, port=port or draft.udpport)
     draft.port_users.append("ucast6")
 
 
@@ -236,15 +251,25 @@ def _read_baud(_draft: Draft, words: list[str]) -> None:
         raise ValueError(f"{words[0]!r} is none of {', '.join(map(str, BAUD_RATES))}")
 
 
+def _add_ping(draft: Draft, name: str, addresses: tuple[str, ...]) -> None:
+    if any(ping.name == name for ping in draft.ping):
+        raise ValueError(f"ping node {name} is listed twice")
+    if len(draft.ping) >= MAX_MEDIA:
+        raise ValueError(f"more than {MAX_MEDIA} ping nodes")
+    draft.ping.append(PingNode(name, addresses))
+
+
 def _read_ping(draft: Draft, words: list[str]) -> None:
     for word in words:
-        draft.ping.append(_ipv4(word))
+        address = _ip(word)
+        _add_ping(draft, address, (address,))
 
 
 def _read_ping_group(draft: Draft, words: list[str]) -> None:
-    draft.ping.append(_name(words[0], "ping group"))
-    for word in words[1:]:
-        _ipv4(word)
+    addresses = tuple(_ip(word) for word in words[1:])
+    if len({":" in address for address in addresses}) > 1:
+        raise ValueError("a group has addresses of one IP version: make two groups")
+    _add_ping(draft, _name(words[0], "ping group"), addresses)
 
 
 def _read_apiauth(draft: Draft, words: list[str]) -> None:
@@ -319,18 +344,18 @@ DIRECTIVES: dict[str, Directive] = {
     "deadtime": Directive(_time("deadtime_ms")),
     "warntime": Directive(_time("warntime_ms")),
     "initdead": Directive(_time("initdead_ms")),
-    "deadping": Directive(_time("deadping_ms"), acted_on=False),
+    "deadping": Directive(_time("deadping_ms")),
     "udpport": Directive(_read_udpport),
     "bindaddr": Directive(_read_bindaddr),
     "bcast": Directive(_read_bcast, most=None),
     "mcast": Directive(_read_mcast, 5, 5),
-    "mcast6": Directive(_read_mcast6, 5, 5, acted_on=False),
+    "mcast6": Directive(_read_mcast6, 5, 5),
     "ucast": Directive(_read_ucast, 2, 2),
-    "ucast6": Directive(_read_ucast6, 2, 2, acted_on=False),
+    "ucast6": Directive(_read_ucast6, 2, 2),
     "serial": Directive(_read_serial, most=None, acted_on=False),
     "baud": Directive(_read_baud, acted_on=False),
-    "ping": Directive(_read_ping, most=None, acted_on=False),
-    "ping_group": Directive(_read_ping_group, 2, None, acted_on=False),
+    "ping": Directive(_read_ping, most=None),
+    "ping_group": Directive(_read_ping_group, 2, None),
     "hbaping": Directive(_any_words, most=None, acted_on=False),
     "hopfudge": Directive(_setting("hopfudge", _numbered(0, 255))),
     "auto_failback": Directive(_checked(_autofailback), acted_on=False),

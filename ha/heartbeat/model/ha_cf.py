@@ -66,6 +66,25 @@ class Respawn:
     failfast: bool = False
 
 
+PING = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class PingNode:
+    """From a `ping` line (one address, which is its name) or a `ping_group` line (up if any address answers)."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+    @property
+    def medium(self) -> str:
+        """What `ha.machine.Wire.medium` calls it; the peer on it is an address."""
+        return f"{PING} {self.name}"
+
+    def media(self) -> list[Medium]:
+        return [Medium("ping", self.name, address=address) for address in self.addresses]
+
+
 @dataclass(frozen=True, slots=True)
 class HaCf:
     """All of ha.cf, checked. Node names are in lower case, in the file's order."""
@@ -91,7 +110,7 @@ class HaCf:
     logfacility: str = ""
     apiauth: Mapping[str, ApiAuth] = field(default_factory=dict)
     respawn: tuple[Respawn, ...] = ()
-    ping: tuple[str, ...] = ()
+    ping: tuple[PingNode, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

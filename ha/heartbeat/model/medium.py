@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-MediumKind: TypeAlias = Literal["ucast", "ucast6", "mcast", "mcast6", "bcast", "serial"]
+MediumKind: TypeAlias = Literal["ucast", "ucast6", "mcast", "mcast6", "bcast", "serial", "ping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,9 @@ class Medium:
     """One line of a medium in ha.cf.
 
     `interface` is the network interface, or the terminal of a serial line; `address` the peer (ucast) or the group
-    (mcast). `bind_address` and `bind_port` are where ucast listens and sends from: from a `bindaddr` line above it,
-    else "" (any address) and udpport.
+    (mcast). A ping node is a medium too: `interface` is its name and `address` one of its addresses. `bind_address`
+    and `bind_port` are where ucast listens and sends from: from a `bindaddr` line above it, else "" (any address) and
+    udpport.
     """
 
     kind: MediumKind

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ha.heartbeat.io import udp
-from ha.heartbeat.io.media import MAX_PACKETS_PER_WAKE, RETRY_MS, Media
+from ha.heartbeat.io.media import MAX_PACKETS_PER_WAKE, OPENERS, RETRY_MS, Media
 from ha.heartbeat.model import Medium, parse
 from ha.machine import Packet, Received, Wire
 
@@ -140,7 +140,7 @@ class Breaking:
 
 
 def test_a_medium_that_breaks_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(udp.MEDIA, "bcast", Breaking)
+    monkeypatch.setitem(OPENERS, "bcast", Breaking)
     media, loop = opened("bcast eth0")
     (before,) = loop.readers
     media.send(Wire("bcast eth0", ""), Packet(data=b"x"))
