@@ -12,7 +12,7 @@ from ha.apphbd.core import build
 from ha.apphbd.io.beats import open_beats_socket
 from ha.apphbd.io.loop import Loop
 from ha.apphbd.io.realtime import become_realtime
-from ha.apphbd.io.rmd import Rmd, become_new_rmd, short_lives
+from ha.apphbd.io.rmd import Rmd, Succession, short_lives
 from ha.apphbd.io.watchdog import Watchdog, WatchdogError
 from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError, Settings, read_apphbd_cf, watchdog_of_ha_cf
 from ha.root import Root
@@ -31,9 +31,9 @@ def main(root: Root) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except ProcessLookupError:
+    except ProcessLookupError as error:
         # rmd died while it started us: what apphbd exists for has happened already.
-        become_new_rmd(root, "it died while it started apphbd", short_lives() + 1)
+        raise Succession("it died while it started apphbd", short_lives() + 1) from error
     try:
         watchdog = None
         if settings.watchdog_device:

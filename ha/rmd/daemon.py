@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import select
 import signal
@@ -23,6 +22,7 @@ from ha.rmd.io.directories import DirectoryError, prepare, stanzas
 from ha.rmd.io.loop import RootSupervisor
 from ha.rmd.io.options import CLIENT_CONFIGURATION, RootOptions, write_configuration
 from ha.rmd.io.pidfile import AlreadyRunning, PidFile
+from ha.rmd.io.succession import package_path
 from ha.rmd.io.systemd import Systemd
 from ha.rmd.model import Settings, read_rmd_cf
 from ha.root import Root, RootError
@@ -175,11 +175,10 @@ def _serve(
     supervisor = RootSupervisor(options, root=root, node=node, settings=settings, systemd=systemd)
     if takeover is not None:
         supervisor.critical(f"a new rmd (pid {os.getpid()}) was started by apphbd: the former one: {takeover}")
+        supervisor.give_head_start()
     if ready_pipe is not None:
         supervisor.on_ready = lambda: _say_ready(ready_pipe)
-    gc.collect()
     image.preload()
-    gc.freeze()
     ended = supervisor.run()
     if supervisor.failure and ready_pipe is not None:
         _say(ready_pipe, f"rmd: {supervisor.failure}")
@@ -203,14 +202,8 @@ def _say(pipe: int, text: str) -> None:
 def _execute_anew(root: Root) -> None:
     """A reload: the same process number, freshly read code and configuration. The lock is taken again."""
     command = [sys.executable, "-m", "ha.rmd", "--foreground", *(["--root", root.prefix] if root.prefix else [])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(_with_package(os.environ.get("PYTHONPATH", "")))
+    os.environ["PYTHONPATH"] = os.pathsep.join(package_path())
     os.execv(sys.executable, command)
-
-
-def _with_package(inherited: str) -> list[str]:
-    own = str(Path(ha.__file__).resolve().parents[1])
-    entries = [entry for entry in inherited.split(os.pathsep) if entry]
-    return entries if own in entries else [own, *entries]
 
 
 # Stop, reload and status ---------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from enum import Enum
 from ha.apphbd.model import ConfigError, directives, milliseconds
 
 APPHBD = "apphbd"
+HEARTBEAT = "heartbeat"
+"""While it is silent the other nodes count the milliseconds."""
 
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
 

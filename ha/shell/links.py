@@ -107,8 +107,11 @@ class Switchboard:
         self.host = host
         self.workers: dict[str, Link] = {}
         self.programs: dict[int, Link] = {}
-        self._strangers: set[Link] = set()
+        self._strangers: dict[Link, Instant] = {}
+        """Who has not said Hello yet, in the order in which they came, and until when each is waited for."""
+        self._dialling: set[Link] = set()
         self._waiting: dict[str, Outgoing] = {name: Outgoing(deque()) for name in DIALS.get(worker, ())}
+        self._sweep_is_due = False
         self._serial = 0
         self._dropped: set[str] = set()
         self._listener: socket.socket | None = None
@@ -155,17 +158,26 @@ class Switchboard:
 
     def _take_in(self, stream: socket.socket) -> None:
         stream.setblocking(False)
-        if len(self._strangers) + len(self.programs) + len(self.workers) >= MAX_LINKS:
+        if len(self._strangers) + len(self._dialling) + len(self.programs) + len(self.workers) >= MAX_LINKS:
             self.complain(f"more than {MAX_LINKS} links: a new one is refused")
             stream.close()
             return
         link = Link(self, stream, limit=MAX_HELLO_BYTES, max_queued=MAX_QUEUED_BYTES)
-        self._strangers.add(link)
-        self.host.call_at(self.host.now() + HELLO_TIMEOUT_MS, lambda: self._expect_hello(link))
+        until = self.host.now() + HELLO_TIMEOUT_MS
+        self._strangers[link] = until
+        # One timer for all: of a flood of strangers nothing is left behind when they have gone.
+        if not self._sweep_is_due:
+            self._sweep_is_due = True
+            self.host.call_at(until, self._sweep)
 
-    def _expect_hello(self, link: Link) -> None:
-        if link in self._strangers:
+    def _sweep(self) -> None:
+        """Show those the door who have said no Hello for too long."""
+        now = self.host.now()
+        for link in [link for link, until in self._strangers.items() if until <= now]:
             link.close("it said no Hello")
+        self._sweep_is_due = bool(self._strangers)
+        if self._strangers:
+            self.host.call_at(next(iter(self._strangers.values())), self._sweep)
 
     def _dial(self, name: str) -> None:
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -177,7 +189,7 @@ class Switchboard:
             return
         link = Link(self, stream, limit=MAX_FRAME_BYTES, max_queued=MAX_QUEUED_BYTES)
         link.dialled = name
-        self._strangers.add(link)
+        self._dialling.add(link)
         link.send(Hello(protocol=PROTOCOL, kind="worker", name=self.worker, incarnation=self.incarnation))
 
     # What arrives ----------------------------------------------------------------------------------------------------
@@ -226,7 +238,8 @@ class Switchboard:
         return reason
 
     def _become_worker(self, link: Link, name: str) -> None:
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
+        self._dialling.discard(link)
         former = self.workers.get(name)
         if former is not None:
             former.close("replaced by a new link")
@@ -240,7 +253,8 @@ class Switchboard:
                 link.send_frame(data)
 
     def _become_program(self, link: Link, name: str) -> None:
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
+        self._dialling.discard(link)
         self._serial += 1
         peer = credentials.peer_of(link.stream)
         link.peer = Client(name, self._serial, peer.uid, peer.gid, peer.pid)
@@ -248,7 +262,8 @@ class Switchboard:
 
     def gone(self, link: Link, reason: str) -> None:
         """Called by a link that has closed."""
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
+        self._dialling.discard(link)
         match link.peer:
             case Local(name):
                 if self.workers.get(name) is link:

@@ -76,7 +76,7 @@ def test_reload_runs_fresh_code_under_the_same_number() -> None:
         assert "Restarted supervisord" in node.supervisorctl("reload")
         wait_for(lambda: node.state("one") == "RUNNING" and node.pid("one") != one, "the worker was started again")
         assert node.rmd_pid == rmd
-        assert node.state("two") == "RUNNING"
+        wait_for(lambda: node.state("two") == "RUNNING", "the new stanza is obeyed")
 
 
 def test_supervisorctl_shutdown_is_an_orderly_stop() -> None:

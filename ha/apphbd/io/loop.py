@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from ha.apphbd.io.beats import Beats
 from ha.apphbd.io.links import Door
-from ha.apphbd.io.rmd import NotReplaced, Rmd, become_new_rmd, end_and_await
+from ha.apphbd.io.rmd import NotReplaced, Rmd, Succession, end_and_await
 from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.io.watchdog import Watchdog
 from ha.apphbd.model import End, ReplaceRmd
@@ -120,7 +120,7 @@ class Loop:
     # The life of apphbd ----------------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Until SIGTERM; returns the exit status."""
+        """Until SIGTERM; returns the exit status. Raises Succession when rmd has to be replaced."""
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGTERM, self._asked_to_stop)
         signal.signal(signal.SIGINT, self._asked_to_stop)
@@ -206,9 +206,11 @@ class Loop:
     def _replace_rmd(self, operation: str, request: ReplaceRmd) -> None:
         try:
             end_and_await(request)
-            become_new_rmd(self.root, request.reason, request.short_lives)
         except (NotReplaced, OSError) as error:
             self._events.append(Finished(operation, str(error)))
+            return
+        # The watchdog's descriptor is closed without the magic word: the new rmd's apphbd pets it in time, or it acts.
+        raise Succession(request.reason, request.short_lives)
 
     # What arrives ----------------------------------------------------------------------------------------------------
 

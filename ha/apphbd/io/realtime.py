@@ -35,6 +35,7 @@ def become_realtime() -> list[str]:
 
 
 def become_ordinary() -> None:
-    """In an rmd that apphbd has become, once its workers run: scheduling outlives exec, and rmd is to have none."""
+    """In an rmd that apphbd has become, once its workers run: rmd itself is to have none of it."""
     if os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    ctypes.CDLL(None).munlockall()

@@ -2,9 +2,8 @@
 """The other half of the root pair, seen from apphbd: its channel, its life, and how apphbd takes its place.
 
 rmd forks apphbd and gives it one end of a socket pair (SOCK_SEQPACKET: a message is a packet, and the end of the
-other side is noticed). When rmd must be replaced, apphbd makes sure that it and its workers have ended and then
-executes a new rmd in its own place: same process number, a fresh image, nobody left over. The new rmd forks an
-apphbd of its own.
+other side is noticed). When rmd must be replaced, apphbd makes sure that it and its workers have ended and then says so
+by raising Succession: rmd's own code, from whose image it was forked, takes it from there (ha.rmd.io.succession).
 """
 
 from __future__ import annotations
@@ -13,16 +12,12 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
-from pathlib import Path
-from typing import NoReturn
 
 from ha.apphbd.model import ReplaceRmd
 from ha.ipc import codec
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
 from ha.machine import Message
-from ha.root import Root
 
 CHANNEL_VARIABLE = "HA_RMD_CHANNEL"
 """In apphbd's environment: the descriptor of its end of the channel and rmd's process number, as "5:4711"."""
@@ -32,6 +27,16 @@ SHORT_LIVES_VARIABLE = "HA_RMD_SHORT_LIVES"
 
 END_TIMEOUT_MS = 5_000
 """A killed process that has not ended by then hangs in the kernel: nothing may be started in its place."""
+
+
+class Succession(Exception):
+    """rmd and its workers have ended: this process is to become the new rmd. Nobody but rmd's code catches it."""
+
+    def __init__(self, reason: str, short_lives: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.short_lives = short_lives
+        """To be handed on to the new rmd's apphbd."""
 
 
 class NotReplaced(Exception):
@@ -119,32 +124,3 @@ def _kill(descriptor: int) -> None:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     except ProcessLookupError:
         return  # it ended by itself
-
-
-def become_new_rmd(root: Root, reason: str, short_lives: int) -> NoReturn:
-    """Execute a new rmd in this process' place. Raises OSError.
-
-    Real-time scheduling is handed on until that rmd has started its workers: until then this node is silent, and its
-    peers count the milliseconds. What it forks is ordinary (SCHED_RESET_ON_FORK).
-    """
-    os.environ.pop(CHANNEL_VARIABLE, None)
-    os.environ[SHORT_LIVES_VARIABLE] = str(short_lives)
-    # The captured output went to the rmd that is no more. What the new one cannot log itself must still be found.
-    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-    log = os.open(root.log_dir / "rmd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.chdir("/")
-    signal.set_wakeup_fd(-1)
-    # The package must be found again even where it was run from a checkout.
-    os.environ["PYTHONPATH"] = os.pathsep.join(_package_path())
-    command = [sys.executable, "-m", "ha.rmd", "--foreground", "--takeover", reason]
-    if root.prefix:
-        command += ["--root", root.prefix]
-    os.execv(sys.executable, command)
-
-
-def _package_path() -> list[str]:
-    own = str(Path(__file__).resolve().parents[3])
-    inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    return inherited if own in inherited else [own, *inherited]

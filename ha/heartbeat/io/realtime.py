@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ha.shell import Loop
 
-MCL_CURRENT, MCL_FUTURE = 1, 2  # sys/mman.h
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+"""Source: sys/mman.h. ONFAULT: pages that are still shared with rmd, from whose image we were forked, stay shared."""
 
 
 class Punctual:
@@ -70,6 +71,6 @@ def _lock_memory() -> str:
         if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
             return refused
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
         return f"{refused}: {os.strerror(ctypes.get_errno())}"
     return ""

@@ -23,6 +23,8 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from ha.apphbd.io.rmd import Succession
+from ha.rmd.io import succession
 from ha.root import Root
 
 PR_SET_PDEATHSIG = 1
@@ -87,6 +89,8 @@ def run(name: str, node: str, main: Callable[[Root], int], root: Root) -> NoRetu
     status = EXIT_CRASHED
     try:
         status = main(root)
+    except Succession as call:
+        succession.succeed(root, call)
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else EXIT_CRASHED
         if isinstance(leaving.code, str):

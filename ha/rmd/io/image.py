@@ -9,6 +9,7 @@ those are named here.
 from __future__ import annotations
 
 import codecs
+import gc
 import importlib
 
 ENCODINGS = ("ascii", "latin-1", "utf-8", "idna", "unicode_escape")
@@ -34,3 +35,12 @@ def preload() -> None:
         codecs.lookup(encoding)
     for module in LATE_MODULES:
         importlib.import_module(module)
+
+
+def freeze() -> None:
+    """To be called right before the first fork: no collection, in rmd or a worker, writes into what all of them share.
+
+    Source: the gc module's documentation of freeze().
+    """
+    gc.collect()
+    gc.freeze()

@@ -29,6 +29,7 @@ from ha.apphbd.msg import ShuttingDown
 from ha.ipc.journal import Journal
 from ha.ipc.moderation import Moderation
 from ha.machine import Instant
+from ha.rmd.io import image
 from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
 from ha.rmd.io.pair import Channel
@@ -36,7 +37,7 @@ from ha.rmd.io.process import Worker
 from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
 from ha.rmd.io.systemd import Systemd
-from ha.rmd.model import Escalation, Reset, Settings
+from ha.rmd.model import APPHBD, HEARTBEAT, Escalation, Reset, Settings
 from ha.root import Root
 
 MAX_WAIT_S = 1.0
@@ -45,6 +46,9 @@ MAX_WAIT_S = 1.0
 
 MAX_REQUEST_BYTES = 256 * 1024
 """Of one request on supervisorctl's socket; its sender is hung up on beyond that."""
+
+HEAD_START_MS = 300
+"""After a succession the heartbeat worker has the processors for so long, or until it is ready."""
 
 ROOT_INTERVAL_MS = 1_000
 """How often a node in a root of its own looks whether that is still there."""
@@ -70,6 +74,7 @@ class RootSupervisor(Supervisor):
         self._journal = Journal("rmd", node, root)
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
+        self._head_start_until: Instant | None = None
         self._leave_until: Instant | None = None
         self._watchdog_at: Instant = 0
         self._root_at: Instant = 0
@@ -93,6 +98,21 @@ class RootSupervisor(Supervisor):
     @property
     def channel(self) -> Channel:
         return self._guard.channel
+
+    def give_head_start(self) -> None:
+        """To the heartbeat worker, at the start: the node was there a moment ago, and is missed."""
+        self._head_start_until = self.now() + HEAD_START_MS
+
+    def holds_back(self, worker: Worker) -> bool:
+        """Whether the worker is not to be started yet, because the heartbeat worker is to be ready first."""
+        if self._head_start_until is None or worker.name in {APPHBD, HEARTBEAT}:
+            return False
+        heartbeat = self.worker(HEARTBEAT)
+        waited = (ProcessStates.STOPPED, ProcessStates.STARTING)
+        if heartbeat is None or heartbeat.state not in waited or self.now() >= self._head_start_until:
+            self._head_start_until = None
+            return False
+        return True
 
     def announce_long_step(self) -> None:
         self.channel.beat(busy=True)
@@ -160,23 +180,23 @@ class RootSupervisor(Supervisor):
 
     def runforever(self) -> None:
         events.notify(events.SupervisorRunningEvent())
+        self._load_all()
+        image.freeze()
         for group in self.groups():
-            group.transition()  # in start order: the first workers run while later ones' code is read
+            group.transition()
             self._guard.listen()
         become_ordinary()
-        self._load_the_rest()
         while True:
             self._judge_mood()
             self._turn()
             if self.stopping:
                 self.ordered_stop_groups_phase_2()
 
-    def _load_the_rest(self) -> None:
-        """Workers that are started later, by request, are loaded now, so that their start is a fork."""
+    def _load_all(self) -> None:
+        """Every worker is forked from one image, apphbd too: it may have to become the next rmd."""
         for worker in self.workers():
-            if worker.state == ProcessStates.STOPPED:
-                with contextlib.suppress(ProcessException):  # said, and said again when it is to be started
-                    worker.get_execv_args()
+            with contextlib.suppress(ProcessException):  # said, and said again when it is to be started
+                worker.get_execv_args()
 
     def _turn(self) -> None:
         asked_s = self._patience_s()
@@ -202,6 +222,8 @@ class RootSupervisor(Supervisor):
     def _patience_s(self) -> float:
         now = self.now()
         waits = [MAX_WAIT_S, max(0, self._guard.due() - now) / 1000]
+        if self._head_start_until is not None:
+            waits.append(max(0, self._head_start_until - now) / 1000)
         if self._leave_until is not None:
             waits.append(max(0.001, (self._leave_until - now) / 1000))
         waits += [due for worker in self.workers() if (due := worker.due()) is not None]

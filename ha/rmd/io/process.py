@@ -280,6 +280,8 @@ class Worker(Subprocess):
                     self.spawn()
             case ProcessStates.STARTING if self.waits_for_beat:
                 pass
+            case ProcessStates.STOPPED if self.supervisor.holds_back(self):
+                pass
             case ProcessStates.STOPPED if self.start_after_stop and self.supervisor.accepts_starts:
                 self.start_after_stop = False
                 self.spawn()
