@@ -109,7 +109,6 @@ class Apphbd:
         self._short_lives = short_lives
         self._started: Instant = 0
         self._watchdog_interval_ms = watchdog_interval_ms
-        self._pair_interval_ms = 0
         self._clients: dict[Key, Watched] = {}
         self._gone: OrderedDict[Key, None] = OrderedDict()
         self._armed: dict[str, Instant] = {}
@@ -191,7 +190,7 @@ class Apphbd:
         report = ON_BEAT[client.state]
         self._become_well(client, beat, now)
         if self._is_rmd(client):
-            self._rmd_beat(beat, now, effects)
+            effects.append(Send(RMD, self._beat_back(beat)))
         if report is not None:
             self._report(client, report, silent_ms, effects)
         armed = self._armed.get("clients")
@@ -273,8 +272,6 @@ class Apphbd:
                 self._judge(now, effects)
             case "watchdog":
                 self._pet(now, effects)
-            case "pair":
-                self._beat_to_rmd(now, effects)
             case _:
                 raise AssertionError(timer)
 
@@ -313,19 +310,12 @@ class Apphbd:
 
     # rmd and the watchdog --------------------------------------------------------------------------------------------
 
-    def _rmd_beat(self, beat: Beat, now: Instant, effects: list[Effect]) -> None:
-        """apphbd beats back as often as rmd beats."""
-        first = self._pair_interval_ms == 0
-        self._pair_interval_ms = beat.interval_ms
-        if first:
-            self._beat_to_rmd(now, effects)
-
-    def _beat_to_rmd(self, now: Instant, effects: list[Effect]) -> None:
+    @staticmethod
+    def _beat_back(beat: Beat) -> Beat:
+        """apphbd beats as often as rmd does, and needs no clock of its own for it."""
         # rmd knows the process it forked and judges by its own deadline: number and times are left to the shell.
-        interval_ms = self._pair_interval_ms
-        beat = Beat(module="apphbd", pid=0, interval_ms=interval_ms, warntime_ms=interval_ms, deadline_ms=interval_ms)
-        effects.append(Send(RMD, beat))
-        self._arm("pair", now + interval_ms, effects)
+        interval_ms = beat.interval_ms
+        return Beat(module="apphbd", pid=0, interval_ms=interval_ms, warntime_ms=interval_ms, deadline_ms=interval_ms)
 
     def _pet(self, now: Instant, effects: list[Effect]) -> None:
         assert self._watchdog_interval_ms is not None

@@ -9,7 +9,7 @@ from ha.cib.io.store import StoreAdapter
 from ha.root import Root
 from ha.shell import BeatTimes, run_worker
 
-BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
+BEAT = BeatTimes()
 
 # Compiled when rmd imports this module, before it forks: the worker reads nothing of the program from disk, which it
 # may have no right to, or which may be of another version by then.

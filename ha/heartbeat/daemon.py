@@ -57,4 +57,4 @@ def _of_this_node(ha_cf: HaCf, node: str) -> HaCf:
 def _beat(ha_cf: HaCf) -> BeatTimes:
     """Hung after a third of deadtime: so the replacement is heard before the peers give us up (design section 4)."""
     deadline_ms = max(ha_cf.deadtime_ms // 3, MIN_HANG_DEADLINE_MS)
-    return BeatTimes(interval_ms=deadline_ms // 3, warntime_ms=deadline_ms * 2 // 3, deadline_ms=deadline_ms)
+    return BeatTimes(interval_ms=deadline_ms * 33 // 100, warntime_ms=deadline_ms * 2 // 3, deadline_ms=deadline_ms)

@@ -32,7 +32,7 @@ def main(root: Root) -> int:
         build(node=root.node_name(), pid=os.getpid(), settings=settings),
         root=root,
         adapters=[Records(), Outlets(targets(root, settings))],
-        beat=BeatTimes(interval_ms=200, warntime_ms=600, deadline_ms=1000),
+        beat=BeatTimes(),
     )
 
 

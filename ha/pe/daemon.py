@@ -9,7 +9,7 @@ from ha.pe.io.decisions import DecisionAdapter
 from ha.root import Root
 from ha.shell import Adapter, BeatTimes, run_worker
 
-BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
+BEAT = BeatTimes()
 
 
 def main(root: Root) -> int:

@@ -109,7 +109,7 @@ class Settings:
     reset: Reset = Reset.NONE
     leave_timeout_ms: int = 20 * 60_000
     """How long the crmd may take to stop the resources before the node is stopped anyway."""
-    pair_interval_ms: int = 200
+    pair_interval_ms: int = 330
     """rmd and apphbd beat to each other this often."""
     pair_deadline_ms: int = 1_000
     """After this silence the one kills the other and starts it again."""

@@ -7,7 +7,7 @@ from ha.root import Root
 from ha.shell import BeatTimes, run_worker
 from ha.te.core import build
 
-BEAT = BeatTimes(interval_ms=200, warntime_ms=500, deadline_ms=1000)
+BEAT = BeatTimes()
 
 
 def main(root: Root) -> int:

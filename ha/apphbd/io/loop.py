@@ -48,6 +48,9 @@ from ha.machine import (
 )
 from ha.root import Root
 
+GATHER_MS = 8
+"""After a beat no other is read for so long: the workers beat at the same moments, and one turn does for all."""
+
 
 def boot_time_ms() -> Instant:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
@@ -72,7 +75,8 @@ class Loop:
         incarnation = f"{self.node}-{os.getpid()}-{boot_time_ms():x}"
         self._incarnation = incarnation
         self._beats = Beats(inbox, self._beat_heard, lambda text: self.note("warning", text))
-        self.watch(inbox.fileno(), self._beats.readable)
+        self._gather_until: Instant | None = None
+        self.watch(inbox.fileno(), self._hear_beats)
         self._door = Door("apphbd", self.node, incarnation, root, self)
         if rmd is not None:
             self.watch(rmd.channel.fileno(), self._rmd_speaks)
@@ -144,6 +148,9 @@ class Loop:
                 reader()
             if ready & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
                 writer()
+        now = boot_time_ms()
+        if self._gather_until is not None and (now >= self._gather_until or self._is_due(now)):
+            self._hear_the_rest()
         self._drain()
         now = boot_time_ms()
         due = sorted((deadline, timer) for timer, deadline in self._timers.items() if deadline <= now)
@@ -153,10 +160,27 @@ class Loop:
             self._drain()
         self._journal.flush()
 
+    def _hear_beats(self) -> None:
+        self._beats.readable()
+        self.unwatch(self._beats.fileno())
+        self._gather_until = boot_time_ms() + GATHER_MS
+
+    def _hear_the_rest(self) -> None:
+        """What has come meanwhile counts before any timer does."""
+        self._gather_until = None
+        self._beats.readable()
+        self.watch(self._beats.fileno(), self._hear_beats)
+
+    def _is_due(self, now: Instant) -> bool:
+        return any(deadline <= now for deadline in self._timers.values())
+
     def _patience_s(self) -> float | None:
-        if not self._timers:
+        moments = list(self._timers.values())
+        if self._gather_until is not None:
+            moments.append(self._gather_until)
+        if not moments:
             return None
-        return max(0, min(self._timers.values()) - boot_time_ms()) / 1000
+        return max(0, min(moments) - boot_time_ms()) / 1000
 
     def _drain(self) -> None:
         while self._events:

@@ -101,7 +101,7 @@ class Guard:
                 del self._kills[pid]
                 self._reset(f"{name} (pid {pid}) was killed and does not end: {evidence.of_the_hung(pid)}")
         if now >= self._beat_at:
-            self._beat_at = now + self._interval_ms
+            self._beat_at = (now // self._interval_ms + 1) * self._interval_ms  # with the workers
             self.channel.beat()
 
     # What apphbd says ------------------------------------------------------------------------------------------------
