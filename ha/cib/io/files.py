@@ -68,6 +68,7 @@ class CibFiles:
         self.folder = folder
         self._journal = -1
         self._good_bytes = 0
+        self._is_torn = False
 
     # Loading ---------------------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class CibFiles:
         if good < len(data):
             notes.append(f"{path}: the last {len(data) - good} bytes are no whole record, and are cut off")
             os.ftruncate(self._journal, good)
-        self._good_bytes = good
+        self._good_bytes, self._is_torn = good, False
         os.lseek(self._journal, good, os.SEEK_SET)
         return records
 
@@ -124,16 +125,16 @@ class CibFiles:
     def append(self, records: tuple[bytes, ...], durable: bool) -> None:
         """On return the records outlive this process, and when `durable` a power cut."""
         data = b"".join(_FRAME.pack(len(record), zlib.crc32(record)) + record for record in records)
-        try:
-            write_all(self._journal, data)
-            if durable:
-                os.fdatasync(self._journal)
-        except OSError:
-            # A part of the write must not be followed by anything but the whole of it.
+        if self._is_torn:
+            # Nothing may follow what a failed write left: all behind it would be cut off at the next load.
             os.ftruncate(self._journal, self._good_bytes)
             os.lseek(self._journal, self._good_bytes, os.SEEK_SET)
-            raise
+        self._is_torn = True
+        write_all(self._journal, data)
+        if durable:
+            os.fdatasync(self._journal)
         self._good_bytes += len(data)
+        self._is_torn = False
 
     def checkpoint(self, request: CheckpointCib) -> None:
         """Replace cib.xml, keep the old one as a backup if wanted, and begin the journal anew."""
@@ -153,7 +154,7 @@ class CibFiles:
         _sync_folder(self.folder)
         self.close()
         self._journal = os.open(self.folder / "journal", os.O_RDWR | os.O_CLOEXEC)
-        self._good_bytes = os.lseek(self._journal, 0, os.SEEK_END)
+        self._good_bytes, self._is_torn = os.lseek(self._journal, 0, os.SEEK_END), False
 
     def _back_up(self, path: Path, sig: Path) -> None:
         last = self.folder / "cib.last"

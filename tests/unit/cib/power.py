@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -112,6 +113,50 @@ class RecordingOs:
         self.calls.append(Call("unlink", self._name(path), self._names.pop(self._name(path))))
 
 
+@dataclass
+class FailingOs(RecordingOs):
+    """Refuses `fails_for` calls from the `fails_at`th that changes the disk on: a write after half of its data."""
+
+    fails_at: int = 0
+    fails_for: int = 1
+    error: int = errno.EIO
+    made: int = 0
+
+    def _fail_if_due(self) -> None:
+        self.made += 1
+        if self.fails_at <= self.made < self.fails_at + self.fails_for:
+            raise OSError(self.error, os.strerror(self.error))
+
+    def open(self, path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            self._fail_if_due()
+        return super().open(path, flags, mode)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        if self.fails_at <= self.made + 1 < self.fails_at + self.fails_for:
+            super().write(descriptor, data[: len(data) // 2])
+        self._fail_if_due()
+        return super().write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        self._fail_if_due()
+        super().fsync(descriptor)
+
+    fdatasync = fsync
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._fail_if_due()
+        super().replace(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        self._fail_if_due()
+        super().link(source, target)
+
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        self._fail_if_due()
+        super().ftruncate(descriptor, length)
+
+
 @contextlib.contextmanager
 def recorded_by(record: RecordingOs) -> Iterator[None]:
     """All that ha.cib.io.files does goes through `record`."""
@@ -201,23 +246,34 @@ class DiskNode(Node):
     def _serve(self, request: object) -> object:
         match request:
             case LoadCib():
-                xml, records, notes = self.files.load()
+                try:
+                    xml, records, notes = self.files.load()
+                except OSError as error:
+                    return error
                 shown = self.disk.shown  # survives the worker
                 return LoadedCib(
                     xml=xml, records=records, notes=notes, generation=self.disk.generation, published=shown
                 )
             case AppendRecords(records, durable):
-                return self.files.append(records, durable)
+                return _outcome(partial(self.files.append, records, durable))
             case CheckpointCib():
-                return self.files.checkpoint(request)
+                return _outcome(partial(self.files.checkpoint, request))
             case KeepDropped(version, xml):
                 return self.files.keep_dropped(version, xml)
         return super()._serve(request)
 
 
-def write_for_a_while(folder: Path, writes: int, chance: Random) -> list[Call]:
+def _outcome(call: Callable[[], None]) -> OSError | None:
+    try:
+        call()
+    except OSError as error:
+        return error
+    return None
+
+
+def write_for_a_while(record: RecordingOs, writes: int, chance: Random) -> list[Call]:
     """A node's life on a fresh disk: configuration and status, checkpoints, restarts of the worker."""
-    record = RecordingOs(folder)
+    folder = record.folder
     with recorded_by(record):
         world = World("n1", make=partial(DiskNode, folder, record))
         node = world.nodes["n1"]
@@ -273,7 +329,7 @@ def play(cuts: int, seed: int, writes: int = 60) -> tuple[int, list[str]]:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "cib"
             folder.mkdir()
-            calls = write_for_a_while(folder, writes, chance)
+            calls = write_for_a_while(RecordingOs(folder), writes, chance)
         medium, acknowledged = Medium(), dict[str, str]()
         for index, call in enumerate(calls):
             medium.take(call)
