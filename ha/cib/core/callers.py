@@ -8,10 +8,11 @@ their request_id). A caller waits at most PATIENCE_MS; then it is told "unknown"
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
+from ha.ccm.msg import ViewId
 from ha.cib.core.context import Caller, Context
 from ha.cib.model.acl import User
 from ha.cib.model.refusal import Rc
@@ -22,6 +23,8 @@ PATIENCE_MS = 20_000
 REPEAT_MS = 1_000
 MAX_WAITING = 4096
 MAX_REQUEST_ID_LENGTH = 256
+_EARLIER = (None, "")
+"""The term of a writer that had the request before its caller gave up and asked again."""
 
 
 @dataclass(slots=True)
@@ -30,7 +33,8 @@ class _Waiting:
     callers: dict[Caller, None]
     deadline: Instant
     sent_at: Instant = -1
-    sent: bool = False
+    handed: dict[tuple[ViewId | None, str], None] = field(default_factory=dict)
+    """The terms to whose writers it was given."""
 
 
 class Callers:
@@ -40,6 +44,8 @@ class Callers:
         self._context = context
         self._lead = lead
         self._waiting: dict[str, _Waiting] = {}
+        self._doubtful: dict[str, None] = {}
+        """Requests that were given up as unknown; the oldest are forgotten."""
 
     def ask(self, caller: Caller, write: Write, user: User) -> None:
         """A Write from a worker or program of this node, with the rights of `user`."""
@@ -60,6 +66,8 @@ class Callers:
         waiting = _Waiting(forward, {caller: None}, self._context.now + PATIENCE_MS)
         if not self._waiting:
             self._context.arm("callers", REPEAT_MS)
+        if write.request_id in self._doubtful:
+            waiting.handed[_EARLIER] = None
         self._waiting[write.request_id] = waiting
         self._route(waiting)
 
@@ -76,13 +84,24 @@ class Callers:
     def _route(self, waiting: _Waiting) -> None:
         """Hand it to the writer, or refuse it when there can be none."""
         context = self._context
-        if self._lead(waiting.forward):
-            waiting.sent_at, waiting.sent = context.now, True
-        elif context.writer and context.writer != context.node:
-            waiting.sent_at, waiting.sent = context.now, True
+        term = (context.view, context.writer)
+        if context.writer and context.writer != context.node:
+            waiting.sent_at, waiting.handed[term] = context.now, None
             context.tell(context.writer, waiting.forward)
+        elif context.writer and self._is_led(waiting):
+            waiting.sent_at = context.now
         elif not self._may_come():
             self._end(waiting, self._without_writer(waiting))
+
+    def _is_led(self, waiting: _Waiting) -> bool:
+        """Whether this node's own writer has taken it. The verdict may come within the call."""
+        term = (self._context.view, self._context.writer)
+        is_new = term not in waiting.handed
+        waiting.handed[term] = None
+        is_taken = self._lead(waiting.forward)
+        if is_new and not is_taken:
+            del waiting.handed[term]
+        return is_taken
 
     def _may_come(self) -> bool:
         """Whether a writer may be on its way: ccm sees a quorate view, or the crmd has begun to lead."""
@@ -91,7 +110,7 @@ class Callers:
 
     def _without_writer(self, waiting: _Waiting) -> Written:
         request_id = waiting.forward.write.request_id
-        if waiting.sent:
+        if waiting.handed:
             reason = "the writer was lost before it answered"
             return Written(request_id=request_id, outcome="unknown", rc=Rc.TIMEOUT, reason=reason)
         membership = self._context.membership
@@ -110,11 +129,24 @@ class Callers:
     def forwarded(self, written: Written) -> None:
         """The writer's verdict has come."""
         waiting = self._waiting.get(written.request_id)
-        if waiting is not None and written.outcome != "unknown":
-            self._end(waiting, written)
+        if waiting is None or written.outcome == "unknown":
+            return
+        view = self._context.view
+        is_blind = written.rc == Rc.QUORUM or view is None or not self._context.quorate(view)
+        if written.outcome == "refused" and is_blind and len(waiting.handed) > 1:
+            # Without quorum nobody knows what became of it in an earlier term; it may come back when the parts merge.
+            reason = f"an earlier writer was lost before it answered; now: {written.reason}"
+            written = Written(request_id=written.request_id, outcome="unknown", rc=Rc.TIMEOUT, reason=reason)
+        self._end(waiting, written)
 
     def _end(self, waiting: _Waiting, written: Written) -> None:
         self._waiting.pop(written.request_id, None)
+        if written.outcome == "unknown":
+            self._doubtful[written.request_id] = None
+            while len(self._doubtful) > MAX_WAITING:
+                del self._doubtful[next(iter(self._doubtful))]
+        else:
+            self._doubtful.pop(written.request_id, None)
         for caller in waiting.callers:
             self._context.answer(caller, written)
         if not self._waiting:

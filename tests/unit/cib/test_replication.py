@@ -8,7 +8,7 @@ import pytest
 from ha.cib.core.writer import Phase
 from ha.cib.model.refusal import Rc
 from ha.cib.model.store import AppendRecords, PublishCib
-from ha.cib.msg import Changed, Query, Version, Write
+from ha.cib.msg import Changed, Query, Version, Write, Written
 from ha.machine import Local, Received
 from tests.unit.cib.world import CLIENT, World
 
@@ -319,6 +319,32 @@ def test_what_could_not_be_shown_is_shown_with_what_came_since() -> None:
     world.settle()
     assert len(world.digests()) == 1
     assert b'"b"' in node.disk.shown
+
+
+def test_who_has_no_quorum_cannot_say_that_an_earlier_writer_did_not_write() -> None:
+    """n1 has the write and is cut off before it answers; n3, alone, would refuse it; then it comes back with n1."""
+    world = three()
+    request = world.option("n3", "a", "1")
+    world.happen(("n3", "n1"))
+    world.nodes["n1"].finish_one()
+    world.view("n1", "n2", writer="n1")
+    world.view("n3")
+    world.settle()
+    written = world.nodes["n3"].written(request)
+    assert written is not None
+    assert written.outcome == "unknown"
+    world.option("n3", "b", "1")
+    world.settle()
+    fresh = world.nodes["n3"].replies[-1]
+    assert isinstance(fresh, Written)
+    assert (fresh.outcome, fresh.rc) == ("refused", Rc.QUORUM), "what nobody had before is refused"
+    again = Write(request_id=request, operation="modify", scope="crm_config", xml='<nvpair id="opts-a" value="1"/>')
+    world.write("n3", again)
+    world.settle()
+    assert world.nodes["n3"].written(request).outcome == "unknown"  # type: ignore[union-attr]
+    world.view("n1", "n2", "n3", writer="n1")
+    world.settle()
+    assert b'name="a"' in world.nodes["n3"].disk.shown
 
 
 def test_a_query_finds_elements_and_says_when_there_are_none() -> None:
