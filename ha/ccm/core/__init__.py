@@ -7,6 +7,7 @@
     context       what these share: the durable state, the effects
     connectivity  who hears whom, from heartbeat and from the others' reports
     clique        the largest set of nodes that all hear each other
+    flapping      who comes and goes is held out for a growing time
     succession    from one view to the next: ages, joined, lost
     quorum        which set may act as the cluster: plug-ins
 

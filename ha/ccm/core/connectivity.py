@@ -22,7 +22,7 @@ SETTLED: frozenset[NodeState] = frozenset({"active", "dead", "left"})
 
 @dataclass(slots=True)
 class Peer:
-    """What we know of one configured node, ourselves included. `silent` explains why we count it as not heard.
+    """What we know of one configured node, ourselves included. `silent` and `held` say why we count it as not heard.
 
     `hears` is who its report says that it hears, itself included.
     """
@@ -34,6 +34,7 @@ class Peer:
     generation: int = 0
     evidence: str = ""
     silent: str = ""
+    held: str = ""
     report: Report | None = None
     hears: frozenset[str] = frozenset()
 
@@ -70,6 +71,11 @@ class Connectivity:
     def silence(self, node: str, reason: str) -> None:
         """Count a node as not heard until its ccm speaks again."""
         self.peers[node].silent = reason
+        self._groups = None
+
+    def hold_out(self, node: str, reason: str) -> None:
+        """Count a node as not heard until that is ended by the reason ""."""
+        self.peers[node].held = reason
         self._groups = None
 
     # What the ccms say -----------------------------------------------------------------------------------------------
@@ -132,7 +138,7 @@ class Connectivity:
             return True
         ended = self.ended.get(node)
         over = ended is not None and peer.report is not None and peer.report.life == ended.life
-        return peer.active and not peer.silent and not over
+        return peer.active and not peer.silent and not peer.held and not over
 
     def heard(self) -> tuple[str, ...]:
         return tuple(node for node in self.peers if self.hears(node))
@@ -202,7 +208,7 @@ class Connectivity:
     def missed(self) -> dict[str, str]:
         """Per node that we should hear and do not: on what ground."""
         return {
-            node: peer.silent or peer.evidence or str(peer.state)
+            node: peer.silent or peer.held or peer.evidence or str(peer.state)
             for node, peer in self.peers.items()
             if not self.hears(node) and peer.state in SETTLED
         }

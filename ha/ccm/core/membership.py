@@ -9,10 +9,11 @@ from ha.ccm import model
 from ha.ccm.core.agreement import Agreement
 from ha.ccm.core.connectivity import SETTLED
 from ha.ccm.core.context import Context
+from ha.ccm.core.flapping import Returns
 from ha.ccm.core.quorum import Quorum
 from ha.ccm.core.reporter import Reporter
 from ha.ccm.msg import Accept, ConfirmedDown, Ended, GetMembership, MembershipEvent, Propose, Reach, Report
-from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeStatus
+from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeState, NodeStatus
 from ha.machine import (
     Client,
     Connected,
@@ -72,6 +73,7 @@ class Ccm:
         self._awake = False
         self._departed = False
         self._lives = 0
+        self._returns = Returns()
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
         self.context.now = now
@@ -85,6 +87,7 @@ class Ccm:
     def _review(self) -> None:
         """Everything that may follow from what is known."""
         before = self.agreement.proposal
+        self._let_in_whom_we_need()
         self.agreement.advance()
         self.agreement.doubt()
         if self._hearing_grows():
@@ -131,6 +134,9 @@ class Ccm:
             if self.context.links.hears(node) and self._hears_us(node):
                 self.context.note("warning", f"node {node}: heard, but its membership service does not answer: cut out")
                 self.context.links.silence(node, "its membership service did not answer")
+        elif kind == "held":
+            self.context.note("notice", f"node {node} is not held out any longer")
+            self.context.links.hold_out(node, "")
         elif event.timer == INITDEAD:
             self.agreement.starting = False
         elif self._taking_part():
@@ -172,9 +178,40 @@ class Ccm:
             self.context.note("info", f"node {message.node}: {old_state or 'unknown'} => {message.state}{grounds}")
         if message.state == "left":
             self._end(Ended(message.node, life, "left"))
+        self._watch_flapping(message.node, old_state, is_same_boot=before.boot == old_boot)
         if message.state == "active" and message.generation > old_generation and self.reporter.said is not None:
             self.context.effects.append(Send(Remote(message.node, "ccm"), self.reporter.reach(ask=True)))
         self._wake()
+
+    def _watch_flapping(self, node: str, old_state: NodeState | None, *, is_same_boot: bool) -> None:
+        """Hold a node out that has just come back, if it did so too often of late."""
+        state = self.context.links.peers[node].state
+        if state == "left" or not is_same_boot:
+            self._returns.forget(node)
+            self._let_in(node)
+        elif (old_state, state) == ("dead", "active"):
+            hold_ms = self._returns.returned(node, self.context.now)
+            if hold_ms and self._may_hold_out(node):
+                self._let_in(node)
+                self.context.note("warning", f"node {node} comes and goes: held out for {hold_ms / 1000:.0f} s")
+                self.context.links.hold_out(node, f"held out for {hold_ms / 1000:.0f} s: it comes and goes")
+                self.context.arm(f"held/{node}", hold_ms)
+
+    def _may_hold_out(self, node: str) -> bool:
+        """Whether we are the cluster without that node."""
+        view = self.context.state.view
+        return view is not None and self.context.in_force and view.quorate and node not in view.names()
+
+    def _let_in(self, node: str) -> None:
+        self.context.disarm(f"held/{node}")
+        self.context.links.hold_out(node, "")
+
+    def _let_in_whom_we_need(self) -> None:
+        """Who is not the cluster (any more) holds nobody out."""
+        for node, peer in self.context.links.peers.items():
+            if peer.held and not self._may_hold_out(node):
+                self.context.note("notice", f"node {node} is let in: it is a member, or there is no quorum without it")
+                self._let_in(node)
 
     def on_module_status(self, sender: object, message: ModuleStatus) -> None:
         if message.module != "ccm" or message.node == self.context.node or message.node not in self.context.links.peers:
