@@ -29,6 +29,11 @@ def main(root: Root) -> int:
         "keepalive_ms": ha_cf.keepalive_ms,
         "deadtime_ms": ha_cf.deadtime_ms,
         "initdead_ms": ha_cf.initdead_ms,
+        "weights": dict(ha_cf.weights),
     }
-    machine = build(**settings)
+    try:
+        machine = build(**settings)
+    except ValueError as error:
+        print(f"ccm: ha.cf: {error}", file=sys.stderr)
+        return EXIT_CONFIG
     return run_worker("ccm", machine, root=root, beat=PROFILE_BEATS[ha_cf.profile], settings=settings)

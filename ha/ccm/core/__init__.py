@@ -47,6 +47,8 @@ as the quorum, as in the virtual synchrony of Isis (Birman 1987); the events are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ha.ccm.core import quorum
 from ha.ccm.core.membership import Ccm
 from ha.machine import Machine
@@ -63,8 +65,9 @@ def build(
     deadtime_ms: int = 1_000,
     initdead_ms: int = 30_000,
     repeat_ms: int = REPEAT_MS,
+    weights: Mapping[str, int] | None = None,
 ) -> Machine:
-    """The ccm of `node` in a cluster of the configured `nodes` (ha.cf), which include it.
+    """The ccm of `node` in a cluster of the configured `nodes` (ha.cf), which include it, and may have weights.
 
     A ccm that does not answer while its node is heard is given two deadtimes and four keepalives, so that rmd can
     replace a hung one (deadline 1 s, fast profile 300 ms) before its node is cut out for it.
@@ -73,7 +76,7 @@ def build(
     return Ccm(
         node=node,
         nodes=nodes,
-        quorum=quorum.choose(len(nodes)),
+        quorum=quorum.choose(nodes, weights or {}),
         silence_ms=2 * deadtime_ms + 4 * keepalive_ms,
         initdead_ms=initdead_ms,
         repeat_ms=repeat_ms,

@@ -78,7 +78,7 @@ class Context:
     def quorate(self, group: tuple[str, ...]) -> bool:
         others_ended = all(self.links.proved_down(node) for node in self.nodes if node not in group)
         return self.quorum.quorate(
-            len(group), Facts(complete=self.state.complete, last_man=self.state.last_man, others_ended=others_ended)
+            group, Facts(complete=self.state.complete, last_man=self.state.last_man, others_ended=others_ended)
         )
 
     def settled(self) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,19 +27,30 @@ class Quorum(Protocol):
 
     name: str
 
-    def quorate(self, members: int, facts: Facts) -> bool: ...
+    def quorate(self, members: Collection[str], facts: Facts) -> bool: ...
 
 
 class Majority:
-    """More than half of the configured nodes."""
+    """More than half of the weight of the configured nodes, which is their number where no weights are given.
+
+    Weights count here and nowhere else: they choose no coordinator and keep nobody in a view. They must be the same on
+    all nodes, as the nodes themselves.
+    """
 
     name = "majority"
 
-    def __init__(self, nodes: int) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: Collection[str], weights: Mapping[str, int]) -> None:
+        """Raises ValueError for weights of other nodes, or when nobody has any."""
+        strangers = sorted(set(weights) - set(nodes))
+        if strangers:
+            raise ValueError(f"weights are given for {', '.join(strangers)}: no node of the cluster")
+        self._weights = {node: weights.get(node, 1) for node in nodes}
+        self._total = sum(self._weights.values())
+        if self._total <= 0 or min(self._weights.values()) < 0:
+            raise ValueError("weights are numbers from 0 up, and not all 0: nobody could ever have quorum")
 
-    def quorate(self, members: int, facts: Facts) -> bool:
-        return 2 * members > self._nodes
+    def quorate(self, members: Collection[str], facts: Facts) -> bool:
+        return 2 * sum(self._weights[node] for node in members) > self._total
 
 
 class TwoNode:
@@ -51,11 +63,14 @@ class TwoNode:
 
     name = "two-node"
 
-    def quorate(self, members: int, facts: Facts) -> bool:
-        return members == 2 or facts.last_man or (facts.complete and facts.others_ended)
+    def quorate(self, members: Collection[str], facts: Facts) -> bool:
+        return len(members) == 2 or facts.last_man or (facts.complete and facts.others_ended)
 
 
-def choose(nodes: int) -> Quorum:
-    """The plug-in for a cluster of `nodes` configured nodes."""
-    assert nodes >= 1
-    return TwoNode() if nodes == 2 else Majority(nodes)
+def choose(nodes: Collection[str], weights: Mapping[str, int]) -> Quorum:
+    """The plug-in for a cluster of these configured nodes. Raises ValueError for weights that cannot be.
+
+    Of two nodes one that weighs more than the other is the cluster also alone, and the other never is.
+    """
+    assert nodes
+    return TwoNode() if len(nodes) == 2 and not weights else Majority(nodes, weights)

@@ -31,6 +31,7 @@ from ha.heartbeat.model.wire import FRAMINGS
 
 DEFAULT_GROUP = "225.0.0.1"  # of mcast, in Heartbeat 3.0.6
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
+MAX_WEIGHT = 1000  # of a node in the quorum
 MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES = 256, 60_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}", re.ASCII)
@@ -130,6 +131,14 @@ def _read_node(draft: Draft, words: list[str]) -> None:
         if len(draft.nodes) >= MAX_NODES:
             raise ValueError(f"more than {MAX_NODES} nodes")
         draft.nodes.append(name)
+
+
+def _read_node_weight(draft: Draft, words: list[str]) -> None:
+    name = _name(words[0], "node").lower()
+    weights = draft.settings.setdefault("weights", {})
+    if name in weights:
+        raise ValueError(f"node {name} has a weight already: {weights[name]}")
+    weights[name] = parse_number(words[1], 0, MAX_WEIGHT)
 
 
 def _time(name: str) -> Reader:
@@ -338,6 +347,7 @@ _BOOLEAN = _checked(parse_boolean)
 
 DIRECTIVES: dict[str, Directive] = {
     "node": Directive(_read_node, most=None),
+    "node_weight": Directive(_read_node_weight, 2, 2),
     "autojoin": Directive(_setting("autojoin", lambda word: _one_of(word, get_args(Autojoin)))),
     "profile": Directive(_setting("profile", lambda word: _one_of(word, get_args(Profile))), once=True),
     "keepalive": Directive(_time("keepalive_ms")),

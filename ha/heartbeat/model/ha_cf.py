@@ -6,7 +6,8 @@ Syntax and meaning are Heartbeat's. What is ours:
 * Where the file is silent on timing, the defaults of `PROFILES` hold; `profile fast` chooses the second set. An
   explicit value always wins, wherever it stands.
 * initdead ends at once when every configured node has been heard.
-* Extra directives: `profile default|fast`, `bindaddr ADDRESS[:PORT]` (where the media below it listen and send from),
+* Extra directives: `profile default|fast`, `node_weight NODE NUMBER` (its weight in the quorum, else 1),
+  `bindaddr ADDRESS[:PORT]` (where the media below it listen and send from),
   `fragment_size BYTES` (how much of a large message travels in one packet), and `PORT` after the address of a ucast
   line as `ADDRESS:PORT`.
 
@@ -95,6 +96,7 @@ class HaCf:
     profile: Profile = "default"
     deadping_ms: int = 0
     autojoin: Autojoin = "none"
+    weights: Mapping[str, int] = field(default_factory=dict)
     framing: Framing = "netstring"
     fragment_bytes: int = 0
     udpport: int = DEFAULT_PORT

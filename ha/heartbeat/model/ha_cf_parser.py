@@ -121,4 +121,10 @@ def _check_whole(draft: Draft, filename: str) -> list[str]:
         problems.append(f"{filename}: no medium: add a line ucast, mcast or bcast")
     if not draft.nodes and draft.settings.get("autojoin") != "any":
         problems.append(f"{filename}: no nodes: add a line `node NAME...`, or `autojoin any`")
+    weights = draft.settings.get("weights", {})
+    strangers = [name for name in weights if name not in draft.nodes]
+    if strangers:
+        problems.append(f"{filename}: node_weight of {', '.join(strangers)}: not in a `node` line")
+    if draft.nodes and all(weights.get(name, 1) == 0 for name in draft.nodes):
+        problems.append(f"{filename}: every node has the weight 0: nobody could ever have quorum")
     return problems

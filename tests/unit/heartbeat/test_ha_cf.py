@@ -89,10 +89,17 @@ def test_udpport_holds_for_what_follows() -> None:
     assert [(medium.port, medium.bind_port) for medium in media] == [(7000, 7000), (7000, 7000)]
 
 
+@pytest.mark.parametrize(("line", "says"), [("node_weight ghost 2", "ghost"), ("node_weight a 0", "weight 0")])
+def test_weights_must_fit_the_nodes(line: str, says: str) -> None:
+    with pytest.raises(HaCfError, match=says):
+        parse(f"node a\nbcast eth0\n{line}\n", "ha.cf")
+    assert parse("node a b\nbcast eth0\nnode_weight B 3\n", "ha.cf").weights == {"b": 3}
+
+
 EXAMPLES = {
-    "node": "c d", "autojoin": "other", "profile": "fast", "keepalive": "100ms", "deadtime": "5", "warntime": "0.9",
-    "initdead": "30", "deadping": "5", "udpport": "695", "bindaddr": "127.0.0.1:700", "bcast": "eth1",
-    "mcast": "eth0 225.0.0.1 694 1 0", "mcast6": "eth0 ff14::1 694 2 0", "ucast": "eth0 10.0.0.1",
+    "node": "c d", "node_weight": "a 2", "autojoin": "other", "profile": "fast", "keepalive": "100ms", "deadtime": "5",
+    "warntime": "0.9", "initdead": "30", "deadping": "5", "udpport": "695", "bindaddr": "127.0.0.1:700",
+    "bcast": "eth1", "mcast": "eth0 225.0.0.1 694 1 0", "mcast6": "eth0 ff14::1 694 2 0", "ucast": "eth0 10.0.0.1",
     "ucast6": "eth0 fe80::1%eth0", "serial": "/dev/ttyS0", "baud": "19200", "ping": "10.0.0.254",
     "ping_group": "routers 10.0.0.1 10.0.0.2", "hbaping": "fc 1", "hopfudge": "2", "auto_failback": "legacy",
     "pacemaker": "respawn", "crm": "yes", "crm_daemon_dir": "/usr/lib/x", "crmd_spawns_pengine": "on",
@@ -123,6 +130,8 @@ def test_every_directive_is_parsed_and_told_when_it_is_not_acted_on(name: str) -
         ("NODE x", "no such directive"),
         ("node", "at least 1 word"),
         ("node a", "listed twice"),
+        ("node_weight a x", "'x'"),
+        ("node_weight a 1001", "1001"),
         ("node x/y", "no name of a node"),
         ("node " + "n" * 101, "no name of a node"),
         ("node " + " ".join(f"n{i}" for i in range(100)), "more than 100"),
