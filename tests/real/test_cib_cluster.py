@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -107,3 +108,33 @@ def test_refusals_reach_the_command_line(cluster: TestCluster) -> None:
     assert "line 1, <rsc_location" in refused.stderr
     assert "'ghost'" in refused.stderr
     assert cluster.run(node, "cibadmin", "-Q", "--xpath", "//rsc_location", check=False).returncode == 105
+
+
+def as_user(cluster: TestCluster, node: str, user: str, *command: str) -> subprocess.CompletedProcess[str]:
+    return cluster.run(node, "env", f"CIB_user={user}", *command, check=False)
+
+
+def test_acls_hold_for_the_tools_of_a_user(cluster: TestCluster) -> None:
+    """As root, with the rights of another (CIB_user): he sees and changes what his role says, and no more."""
+    node = cluster.layout.nodes[-1]
+    where = "//crm_config//nvpair[@name='mine']"
+    role = f'<acl_role id="r"><acl_permission id="r-w" kind="write" xpath="{where}"/></acl_role>'
+    acls = f'<acls>{role}<acl_target id="alice"><role id="r"/></acl_target></acls>'
+    pairs = '<nvpair id="t-mine" name="mine" value="1"/><nvpair id="t-acl" name="enable-acl" value="true"/>'
+    options = f'<cluster_property_set id="test">{pairs}</cluster_property_set>'
+    cluster.run(node, "cibadmin", "-M", "-c", "-o", "crm_config", "-X", options)
+    cluster.run(node, "cibadmin", "-R", "-o", "acls", "-X", acls)
+    try:
+        seen = as_user(cluster, node, "alice", "cibadmin", "-Q")
+        assert seen.returncode == 0, seen.stderr
+        assert 'name="mine"' in seen.stdout
+        assert "enable-acl" not in seen.stdout
+        assert as_user(cluster, node, "bob", "cibadmin", "-Q").returncode == 4
+        change = ("cibadmin", "-M", "-o", "crm_config", "-X")
+        assert as_user(cluster, node, "alice", *change, '<nvpair id="t-mine" value="2"/>').returncode == 0
+        refused = as_user(cluster, node, "alice", *change, '<nvpair id="t-acl" value="false"/>')
+        assert refused.returncode == 4
+        assert "alice" in refused.stderr
+    finally:
+        cluster.run(node, "cibadmin", "-D", "-X", '<nvpair id="t-acl"/>')
+    assert 'value="2"' in cluster.run(node, "cibadmin", "-Q", "--xpath", "//nvpair[@name='mine']").stdout

@@ -25,6 +25,7 @@ from ha.cib.model.parse import describe, line_of, parse
 from ha.cib.model.path import key_of
 from ha.cib.model.query import container_of, section, select
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.upgrade import upgrade_acls
 from ha.cib.model.version import COUNTERS, MAX_COUNTER, counters, version_of
 from ha.cib.msg import Version, Write
 
@@ -314,9 +315,13 @@ def _bump(transaction: Transaction, write: Write, operand: etree._Element | None
 
 
 def _upgrade(transaction: Transaction, write: Write, operand: etree._Element | None) -> None:
-    """All schema versions are one grammar here, so an upgrade names the newest; it never names an older one."""
+    """One grammar takes all schema versions: an upgrade rewrites what has newer words and names the newest version.
+
+    It never names an older one.
+    """
     root = transaction.document.root
     if schema_number(root.get("validate-with", "")) < schema_number(SCHEMA_DEFAULT):
+        upgrade_acls(transaction)
         transaction.set_attributes(root, {**attributes_of(root), "validate-with": SCHEMA_DEFAULT})
 
 
