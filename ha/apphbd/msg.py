@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import ha.machine
 
@@ -48,6 +48,8 @@ class ClientEvent(Message, frozen=True, kw_only=True):
     silent_ms: int
     deadline_ms: int = 0
     """What the client promised, 0 before its first beat."""
+    reset: bool = False
+    """It asked for a reset of the node when it fails, and this is its failure (NOHB, HUP)."""
 
 
 class GetClients(Message, frozen=True, kw_only=True):
@@ -87,3 +89,59 @@ class Gone(Message, frozen=True, kw_only=True):
 
 class ShuttingDown(Message, frozen=True, kw_only=True):
     """From rmd: the node is being stopped in good order. Should rmd end now, it is not started again."""
+
+
+# Applications: over the stream socket `apphbd`, or by the classic protocol (ha.apphbd.model.applications) ------------
+
+
+class Register(Message, frozen=True, kw_only=True):
+    """From an application, first: watch me. `pid`, `uid` and `gid` must be what the kernel says of it.
+
+    Answered by AppAnswer, as every request but AppBeat: 0, EEXIST when this connection has registered, EINVAL for a
+    name or identity that cannot be, ENOSPC when too many are watched.
+    """
+
+    name: str
+    instance: str
+    pid: int
+    uid: int
+    gid: int
+
+
+class AppBeat(Message, frozen=True, kw_only=True):
+    """I am well. Not answered."""
+
+
+class AppInterval(Message, frozen=True, kw_only=True):
+    """Silence of so long is a failure (APPHB_NOHB); 0: never."""
+
+    interval_ms: int
+
+
+class AppWarn(Message, frozen=True, kw_only=True):
+    """Silence of so long is late; 0: never."""
+
+    warntime_ms: int
+
+
+class AppBoot(Message, frozen=True, kw_only=True):
+    """Whether the node is to be reset when this client fails or hangs up. EPERM to all but root."""
+
+    reset: bool
+
+
+class AppUnregister(Message, frozen=True, kw_only=True):
+    """Watch me no more."""
+
+
+class AppAnswer(Message, frozen=True, kw_only=True):
+    """An errno, 0 for success. ESRCH to whoever has not registered."""
+
+    error: int
+
+
+AppRequest: TypeAlias = Register | AppBeat | AppInterval | AppWarn | AppBoot | AppUnregister
+
+
+class Subscribe(Message, frozen=True, kw_only=True):
+    """From a program: from now on every ClientEvent is sent to it."""

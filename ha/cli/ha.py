@@ -12,6 +12,7 @@ class LazyGroup(click.Group):
     """Imports a command when it is called: `ha --help` is quick."""
 
     COMMANDS = {
+        "apphb": ("ha.cli.apphb", "apphb", "Who is watched on this node, and how well everybody is."),
         "config": ("ha.cli.config_check", "config", "The node's configuration."),
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ha.apphbd.io.applications import ApplicationSocket
 from ha.apphbd.io.beats import Beats
 from ha.apphbd.io.links import Door
 from ha.apphbd.io.rmd import NotReplaced, Rmd, Succession, end_and_await
@@ -78,6 +79,7 @@ class Loop:
         self._gather_until: Instant | None = None
         self.watch(inbox.fileno(), self._hear_beats)
         self._door = Door("apphbd", self.node, incarnation, root, self)
+        self._applications = ApplicationSocket(root, self)
         if rmd is not None:
             self.watch(rmd.channel.fileno(), self._rmd_speaks)
             self.watch(rmd.life, self._rmd_ended)
@@ -111,7 +113,8 @@ class Loop:
         """Nothing depends on who is connected."""
 
     def unlinked(self, peer: Local | Client) -> None:
-        """Nothing depends on who is connected."""
+        if isinstance(peer, Client):
+            self._events.append(Lost(peer))
 
     def note_link(self, text: str) -> None:
         self.note("info", text)
@@ -137,6 +140,7 @@ class Loop:
         self._events.append(Stopping())
         self._drain()
         self._door.close()
+        self._applications.close()
         if self._watchdog is not None:
             self._watchdog.close()
         self._journal.flush()
@@ -187,7 +191,7 @@ class Loop:
             event = self._events.popleft()
             of_program = isinstance(event, Received) and isinstance(event.sender, Client)
             for effect in self._machine.step(event, boot_time_ms()):
-                if of_program and isinstance(effect, Note):
+                if of_program and isinstance(effect, Note) and effect.level != "critical":
                     self._door.complain(effect.text)
                 else:
                     self._carry_out(effect)
@@ -201,7 +205,8 @@ class Loop:
             case Send(Local("rmd"), message):
                 self._to_rmd(message)
             case Reply(to, message):
-                self._door.send(to, message)
+                if not self._applications.send(to, message):
+                    self._door.send(to, message)
             case Tickle():
                 self._pet()
             case Note(level, text):

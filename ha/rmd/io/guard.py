@@ -123,6 +123,8 @@ class Guard:
                 self._watch.beat(self.supervisor.now())
                 if (apphbd := self.supervisor.worker(APPHBD)) is not None:
                     apphbd.become_running()
+            case ClientEvent(reset=True, event=event, module=module, pid=pid, silent_ms=silent_ms):
+                self._reset(f"{module} (pid {pid}) asked for it should it fail: {event} after {silent_ms} ms")
             case ClientEvent(event=event, module=module, pid=pid, silent_ms=silent_ms):
                 worker = self.supervisor.worker(module)
                 if worker is not None and worker.pid == pid:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha.apphbd.core import (
-    FORGET_MS,
     LATENESS_TOLERANCE_MS,
     MAX_CLIENTS,
     MAX_SHORT_LIVES,
@@ -17,6 +16,7 @@ from ha.apphbd.core import (
     SHORT_LIFE_MS,
     build,
 )
+from ha.apphbd.core.watched import FORGET_MS
 from ha.apphbd.model import End, ReplaceRmd
 from ha.apphbd.msg import Beat, ClientEvent, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
 from ha.machine import (

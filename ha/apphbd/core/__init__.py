@@ -15,9 +15,9 @@ Rules of this file
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
+from ha.apphbd.core.applications import Applications
+from ha.apphbd.core.watched import ON_BEAT, EventName, Key, Watched
 from ha.apphbd.model import End, ReplaceRmd
 from ha.apphbd.msg import Beat, ClientEvent, ClientLine, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
 from ha.machine import (
@@ -56,9 +56,6 @@ MAX_GONE = 256
 LATENESS_TOLERANCE_MS = 50
 """apphbd woken later than this was itself held up: it grants everyone a whole deadline again."""
 
-FORGET_MS = 60_000
-"""A hung client that rmd does not know (an application) is forgotten after this silence."""
-
 MAX_SHORT_LIVES = 5
 """Replacements of an rmd that lived less than SHORT_LIFE_MS, one after another. Then apphbd ends and the watchdog, if
 there is one, resets the node: an rmd that cannot live is not cured by one more."""
@@ -67,39 +64,6 @@ SHORT_LIFE_MS = 3_000
 
 RMD_START_MS = 8_000
 """rmd beats for the first time within this, or is replaced."""
-
-Key: TypeAlias = tuple[str, int]
-ClientState: TypeAlias = Literal["starting", "well", "late", "hung"]
-EventName: TypeAlias = Literal["HBREG", "HBWARN", "NOHB", "HBAGAIN", "HUP", "HBUNREG"]
-
-ON_BEAT: dict[ClientState, EventName | None] = {"starting": "HBREG", "well": None, "late": None, "hung": "HBAGAIN"}
-"""What a beat reports, by the state in which it finds the client; it is well afterwards."""
-
-
-@dataclass(slots=True)
-class Watched:
-    module: str
-    pid: int
-    state: ClientState
-    since: Instant
-    """The last beat, or the last moment at which silence could not be held against it."""
-    interval_ms: int = 0
-    warntime_ms: int = 0
-    deadline_ms: int = 0
-    expected: bool = False
-
-    def due(self) -> Instant | None:
-        """When its state has to be judged again if it stays silent; None: never."""
-        match self.state:
-            case "well":
-                return self.since + self.warntime_ms
-            case "hung":
-                return None if self.expected else self.since + FORGET_MS
-        return self.since + self.deadline_ms if self.deadline_ms else None
-
-    @property
-    def label(self) -> str:
-        return f"{self.module} (pid {self.pid})"
 
 
 class Apphbd:
@@ -110,11 +74,14 @@ class Apphbd:
         self._started: Instant = 0
         self._watchdog_interval_ms = watchdog_interval_ms
         self._clients: dict[Key, Watched] = {}
+        self._applications = Applications(self._clients)
         self._gone: OrderedDict[Key, None] = OrderedDict()
         self._armed: dict[str, Instant] = {}
         self._shutting_down = False
         self._replacing = False
         self._refused = 0
+        self._doomed = False
+        """Somebody whose failure must reset the node has failed: the watchdog is petted no more."""
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
@@ -123,6 +90,9 @@ class Apphbd:
                 self._start(now, effects)
             case Received(sender=Client() as program, message=GetClients()):
                 effects.append(Reply(program, self._lines(now)))
+            case Received(sender=Client() as program, message=message) if self._applications.understand(message):
+                for client, report, silent_ms in self._applications.heard(program, message, now, effects):
+                    self._report(client, report, silent_ms, effects)
             case Received(sender=Client() as program, message=message):
                 effects.append(Note("warning", f"{program.program} may not say {type(message).__name__} to apphbd"))
             case Received(message=Beat() as beat):
@@ -137,6 +107,9 @@ class Apphbd:
                 self._fired(timer, now, effects)
             case Lost(peer) if peer == RMD:
                 self._rmd_died(now, effects)
+            case Lost(peer=Client() as program):
+                for client, report, silent_ms in self._applications.hung_up(program, now):
+                    self._report(client, report, silent_ms, effects)
             case Finished(outcome=outcome):
                 text = f"rmd could not be replaced: {outcome}; the watchdog is petted no more"
                 effects.append(Note("critical", text))
@@ -236,15 +209,21 @@ class Apphbd:
             self._report(client, "NOHB", silent_ms, effects)
 
     def _report(self, client: Watched, event: EventName, silent_ms: int, effects: list[Effect]) -> None:
+        reset = client.reset and event in {"NOHB", "HUP"}
+        message = ClientEvent(
+            event=event,
+            module=client.module,
+            pid=client.pid,
+            silent_ms=silent_ms,
+            deadline_ms=client.deadline_ms,
+            reset=reset,
+        )
         if self._rmd_pid is not None and not self._is_rmd(client):
-            message = ClientEvent(
-                event=event,
-                module=client.module,
-                pid=client.pid,
-                silent_ms=silent_ms,
-                deadline_ms=client.deadline_ms,
-            )
             effects.append(Send(RMD, message))
+        if reset:
+            self._doomed = True
+            effects.append(Note("critical", f"{client.label} has failed, and asked for a reset of the node then"))
+        effects += [Reply(subscriber, message) for subscriber in self._applications.subscribers]
 
     def _lines(self, now: Instant) -> Clients:
         return Clients(
@@ -287,7 +266,7 @@ class Apphbd:
             if due is None or now < due:
                 continue
             match client.state:
-                case "well" if now < client.since + client.deadline_ms:
+                case "well" if not client.deadline_ms or now < client.since + client.deadline_ms:
                     self._become_late(client, now, effects)
                 case "starting" | "well" | "late":
                     self._become_hung(client, now, effects)
@@ -319,7 +298,7 @@ class Apphbd:
 
     def _pet(self, now: Instant, effects: list[Effect]) -> None:
         assert self._watchdog_interval_ms is not None
-        if self._rmd_is_well():
+        if self._rmd_is_well() and not self._doomed:
             effects.append(Tickle())
         self._arm("watchdog", now + self._watchdog_interval_ms, effects)
 
