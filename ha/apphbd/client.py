@@ -40,7 +40,7 @@ class Application:
     def register(
         cls, root: Root, name: str, instance: str, *, interval_ms: int, warntime_ms: int = 0, reset: bool = False
     ) -> Application:
-        """`interval_ms`: the silence that is a failure; `warntime_ms`: the one that is late, 0: none is. `reset`: the node
+        """`interval_ms`: the silence that is a failure; `warntime_ms`: the late one, 0: none is late. `reset`: the node
         is to be reset when this program fails (root alone may ask for that). Raises NotConnected, Refused.
         """
         application = cls(Connection.open(root, "apphbd", program="application"))

@@ -156,5 +156,14 @@ def test_no_worker_that_dies_or_hangs_is_noticed_by_the_service(c: TestCluster) 
     assert figures
 
 
+def test_what_is_ordered_is_done_once_though_who_carries_it_out_dies(c: TestCluster) -> None:
+    c.load(f"<configuration><resources>{kill_matrix.moved(c)}</resources></configuration>")
+    c.settle()
+    figures = kill_matrix.run(
+        c, 1, nodes=[home(c)], workers=("lrmd", "crmd"), signals=[signal.SIGKILL], service=SERVICE, mode="transition"
+    )
+    assert len(figures) == 2
+
+
 def test_garbage_on_every_entrance_kills_nobody(c: TestCluster) -> None:
     garbage.run(c, 300, 1, lambda text: None, giants_each=3)
