@@ -69,6 +69,7 @@ def in_process(cib: Path) -> None:
     """What one process sees, as JSON in CPU seconds; a process of its own, so that its memory is its own, too."""
     from ha.pe.core import read
     from ha.pe.core.graph import write_graph
+    from ha.pe.core.graph_text import graph_text
     from ha.pe.core.stages import decide
     from ha.pe.io.collector import paused_collector
 
@@ -81,7 +82,7 @@ def in_process(cib: Path) -> None:
         at.append(clock())
         decide(cluster)
         at.append(clock())
-        graph = write_graph(cluster)
+        graph = graph_text(*write_graph(cluster))
         at.append(clock())
     actions = len(cluster.actions)
     del cluster

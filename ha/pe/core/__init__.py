@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lxml.etree import _Element as Element
 
 from ha.pe.core.graph import write_graph
+from ha.pe.core.graph_text import Written, graph_text
 from ha.pe.core.stages import decide, read_cluster
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError, Document
@@ -31,12 +32,15 @@ class Decision:
 
     `graph_xml` is the transition graph in Pacemaker's format. `cluster` holds the resources with their tables of
     scores and their actions with reasons. `recheck_at_s` is the moment (seconds since the epoch) from which the
-    decision may be another one although nothing happened, None for never.
+    decision may be another one although nothing happened, None for never. `graph_head` and `synapses` are what the
+    graph's text was made of.
     """
 
     graph_xml: bytes
     cluster: Cluster
     recheck_at_s: int | None
+    graph_head: str = ""
+    synapses: list[Written] = field(default_factory=list)
 
 
 def build() -> Machine:
@@ -74,7 +78,8 @@ def decide_on(cluster: Cluster) -> Decision:
     if sys.getrecursionlimit() < RECURSION_LIMIT:
         sys.setrecursionlimit(RECURSION_LIMIT)
     decide(cluster)
-    return Decision(write_graph(cluster), cluster, cluster.recheck_by)
+    head, synapses = write_graph(cluster)
+    return Decision(graph_text(head, synapses), cluster, cluster.recheck_by, head, synapses)
 
 
 def schedule(cib: bytes | Element, now_s: int, reporter: Reporter | None = None) -> Decision:

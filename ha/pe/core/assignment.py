@@ -73,19 +73,20 @@ def assign_best_node(resource: Resource, prefer: Node | None, stop_if_fail: bool
 
 def _stay_if_equal(resource: Resource, places: list[Candidate]) -> Candidate:
     # Of equally good nodes the one it runs on; instances of a unique clone spread instead.
-    chosen = places[0]
-    parent = resource.parent
-    if (parent is not None and parent.is_clone and parent.unique) or chosen.score <= 0 or not available(chosen):
-        return chosen
-    running = resource.current_node
-    if running is None or not available(running, True):
-        return chosen
-    for place in places[1:]:
-        if place.score != chosen.score:
-            break
-        if place.node is running:
-            chosen = place
-    return chosen
+    best = places[0]
+    usable = [place for place in places[:2] if available(place) and place.score == best.score >= 0]
+    if len(usable) < 2:
+        return best
+    parent, running = resource.parent, resource.current_node
+    spreads = parent is not None and parent.is_clone and parent.unique
+    if best.score > 0 and not spreads and running is not None and available(running, True):
+        for place in places:
+            if place.score != best.score:
+                break
+            if place.node is running:
+                return place
+    resource.cluster.counts_decided = True
+    return best
 
 
 def assign_resource(resource: Resource, place: Place | None, force: bool, stop_if_fail: bool) -> bool:

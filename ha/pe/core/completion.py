@@ -16,10 +16,11 @@ from ha.pe.model.action import IF_REQUIRED_ON_SAME_NODE, ORDERED, PSEUDO, RUNNAB
 
 @dataclass(slots=True)
 class Synapse:
-    """An action of the graph, what is written of it, and what it waits for."""
+    """An action of the graph, what is written of it (before and behind its number), and what it waits for."""
 
     action: Action
     priority: int
+    lead: str
     text: str
     inputs: list[Relation]
 

@@ -67,14 +67,10 @@ def fail_count(
     count, latest = _attributes(node, resource)
     if count > 0 and resource.failure_expiration_ms > 0 and _blocks(node, resource, operation):
         resource.failure_expiration_ms = 0
-    if (
-        effective
-        and count > 0
-        and latest > 0
-        and resource.failure_expiration_ms > 0
-        and resource.cluster.now > latest + ms_to_s(resource.failure_expiration_ms)
-    ):
-        count = 0
+    if effective and count > 0 and latest > 0 and resource.failure_expiration_ms > 0:
+        resource.cluster.timed[resource.outermost.id] = None
+        if resource.cluster.now > latest + ms_to_s(resource.failure_expiration_ms):
+            count = 0
     if with_launched and resource.launched and not resource.is_bundled:
         for launched in resource.launched:
             other, when = fail_count(node, launched, operation, effective, with_launched)

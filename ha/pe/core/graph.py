@@ -13,6 +13,7 @@ from ha.pe.core.actions import pseudo_action
 from ha.pe.core.completion import Synapse, completable
 from ha.pe.core.digests import meta_name, xml_attribute
 from ha.pe.core.graph_inputs import belongs_in_graph, input_belongs
+from ha.pe.core.graph_text import Written, in_order
 from ha.pe.core.operation_config import parameters
 from ha.pe.core.remote import add_guest_meta, router_of, with_connection_address
 from ha.pe.model.action import (
@@ -43,26 +44,21 @@ class GraphWriter:
 
     # The graph -------------------------------------------------------------------------------------------------
 
-    def write(self) -> bytes:
-        """The whole graph as UTF-8 text."""
+    def write(self) -> list[Written]:
+        """All synapses, in order."""
         cluster = self.cluster
-        head = self._head()
         for resource in cluster.resources:
             resource.add_to_graph(self.add)
         if any(_maintenance_changed(node) for node in cluster.nodes):
             pseudo_action(cluster, "maintenance_nodes").set(ALWAYS_IN_GRAPH)
         for action in reversed(cluster.actions):
             self.add(action)
-        synapses = completable(self.synapses)
-        if not synapses:
-            return f"{head}/>\n".encode()
-        parts = [head, ">\n"]
-        for number, synapse in enumerate(synapses):
-            _write_synapse(number, synapse, parts)
-        parts.append("</transition_graph>\n")
-        return "".join(parts).encode()
+        triggers: dict[int, tuple[int, str, str]] = {}
+        ranks = {resource.id: rank for rank, resource in enumerate(cluster.resources)}
+        return in_order([_written(synapse, triggers) for synapse in completable(self.synapses)], ranks)
 
-    def _head(self) -> str:
+    def head(self) -> str:
+        """The start tag, without its bracket."""
         cluster = self.cluster
         attributes = {
             "cluster-delay": cluster.option("cluster-delay"),
@@ -88,28 +84,28 @@ class GraphWriter:
             return
         action.set(ADDED_TO_GRAPH)
         priority = max(action.priority, 0 if action.resource is None else action.resource.priority)
-        text = self._full_action(action)
+        lead, text = self._full_action(action)
         inputs = [relation for relation in action.before if input_belongs(action, relation)]
         for relation in inputs:
             relation.graphed = True
-        self.synapses.append(Synapse(action, priority, text, inputs))
+        self.synapses.append(Synapse(action, priority, lead, text, inputs))
 
     # One action ------------------------------------------------------------------------------------------------
 
-    def _full_action(self, action: Action) -> str:
-        tag, attributes = _identity(action)
+    def _full_action(self, action: Action) -> tuple[str, str]:
+        tag, lead, text = _identity(action)
         inner: list[str] = []
         resource = action.resource
         if resource is not None and not action.has(PSEUDO):
             if _locks(action, resource):
-                attributes["shutdown-lock"] = str(resource.lock_time)
+                text += f' shutdown-lock="{resource.lock_time}"'
             inner.append(f"<{resource.xml.tag}{_attributes(_resource_identity(resource))}/>")
         inner.append(self._parameters(action))
         if action.node is not None and (tag != "pseudo_event" or action.task == "stonith"):
             inner.extend(self._downed(action))
         if action.task == "maintenance_nodes" and action.has(PSEUDO):
             inner.append(self._maintenance())
-        return f"<{tag}{_attributes(attributes)}>{''.join(inner)}</{tag}>"
+        return lead, f"{text}>{''.join(inner)}</{tag}>"
 
     def _parameters(self, action: Action) -> str:
         attributes = {"crm_feature_set": FEATURE_SET, **action.extra}
@@ -179,20 +175,17 @@ class GraphWriter:
         return f"<maintenance>{inner}</maintenance>"
 
 
-def _write_synapse(number: int, synapse: Synapse, parts: list[str]) -> None:
-    mark = f' priority="{synapse.priority}"' if synapse.priority > 0 else ""
-    parts.append(f'  <synapse id="{number}"{mark}>\n    <action_set>\n      ')
-    parts.append(synapse.text)
-    parts.append("\n    </action_set>\n")
-    if synapse.inputs:
-        parts.append("    <inputs>\n")
-        for relation in synapse.inputs:
-            tag, attributes = _identity(relation.action)
-            parts.append(f"      <trigger>\n        <{tag}{_attributes(attributes)}/>\n      </trigger>\n")
-        parts.append("    </inputs>\n")
-    else:
-        parts.append("    <inputs/>\n")
-    parts.append("  </synapse>\n")
+def _written(synapse: Synapse, triggers: dict[int, tuple[int, str, str]]) -> Written:
+    """What is written of a synapse; `triggers` holds what is written of each action that others wait for."""
+    inputs = []
+    for relation in synapse.inputs:
+        trigger = triggers.get(relation.action.id)
+        if trigger is None:
+            trigger = triggers[relation.action.id] = (relation.action.id, *_identity(relation.action)[1:])
+        inputs.append(trigger)
+    action = synapse.action
+    top = "" if action.resource is None else action.resource.outermost.id
+    return Written(top, action.id, synapse.priority, synapse.lead, synapse.text, inputs)
 
 
 def _maintenance_changed(node: Node) -> bool:
@@ -232,14 +225,14 @@ def _tag(action: Action) -> str:
     return "pseudo_event" if action.has(PSEUDO) else "rsc_op"
 
 
-def _identity(action: Action) -> tuple[str, dict[str, str]]:
-    """The element's name, and the attributes by which an action is known; its place is noted in its meta, too."""
+def _identity(action: Action) -> tuple[str, str, str]:
+    """(the element's name, what is written before its number, the attributes behind it by which it is known).
+
+    Its place is noted in its meta, too.
+    """
     tag = _tag(action)
-    attributes: dict[str, str] = {}
-    if action.task == "lrm_delete":
-        attributes["mode"] = "cib"
-    attributes["id"] = str(action.id)
-    attributes["operation"] = action.task
+    lead = f'<{tag} mode="cib" id="' if action.task == "lrm_delete" else f'<{tag} id="'
+    attributes: dict[str, str] = {"operation": action.task}
     resource = action.resource
     if resource is not None and resource.history_id is not None:
         attributes["operation_key"] = _history_key(action, resource.history_id)
@@ -255,7 +248,7 @@ def _identity(action: Action) -> tuple[str, dict[str, str]]:
             attributes["router_node"] = router.name
         action.meta["on_node"] = node.name
         action.meta["on_node_uuid"] = node.id
-    return tag, attributes
+    return tag, lead, '"' + _attributes(attributes)
 
 
 def _history_key(action: Action, history_id: str) -> str:
@@ -289,5 +282,8 @@ def _resource_identity(resource: Resource) -> dict[str, str]:
     return attributes
 
 
-def write_graph(cluster: Cluster) -> bytes:
-    return GraphWriter(cluster).write()
+def write_graph(cluster: Cluster) -> tuple[str, list[Written]]:
+    """(the start tag without its bracket, the synapses in order) of a cluster that was decided."""
+    writer = GraphWriter(cluster)
+    head = writer.head()
+    return head, writer.write()

@@ -133,6 +133,8 @@ def _check_expiry(entry: Entry) -> bool:
     expired = False
     unexpired = 0
     if timeout_s > 0 and last_run is not None:
+        if is_last_failure or not _went_well(entry):
+            cluster.timed[resource.outermost.id] = None
         expired = cluster.now >= last_run + timeout_s and not _ignores_failure_timeout(entry)
         unexpired, last_failure = fail_count(node, resource, entry.element, effective=True)
         if unexpired and cluster.now < last_failure + timeout_s + 1:
@@ -160,6 +162,12 @@ def _check_expiry(entry: Entry) -> bool:
         # The result of a probe is no failure, and stays true.
         expired = False
     return expired
+
+
+def _went_well(entry: Entry) -> bool:
+    """Whether it ended as it was meant to, so that it makes no difference how long ago that was."""
+    well = (OK, NOT_RUNNING, RUNNING_PROMOTED)
+    return entry.execution is Execution.DONE and entry.exit_code == entry.expected_exit_code and entry.exit_code in well
 
 
 def _parameters_changed(entry: Entry) -> bool:

@@ -33,6 +33,7 @@ def find_compatible_instance(
     for entry in sort_table(resource.cluster, resource.allowed, None):
         found = _on(collection, entry, role, current, attribute)
         if found is not None:
+            resource.cluster.counts_decided = True
             return found
     return None
 

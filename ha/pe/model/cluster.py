@@ -50,15 +50,16 @@ class Cluster:
     """The working set of one run. `now` is in seconds since the epoch."""
 
     __slots__ = (
-        "_by_history", "_by_id", "_node_by_id", "_node_by_name", "actions", "cancel_removed_actions", "colocations",
-        "concurrent_fencing", "dc", "document", "failed", "fence_action", "fence_remote_without_quorum",
-        "fencing_enabled", "have_fencing", "have_remote_nodes", "health_colours", "histories", "in_maintenance",
-        "locations", "lrm_index", "next_action_id", "no_quorum_policy", "node_pending_ms", "nodes", "now",
-        "on_fail_block", "op_defaults", "options", "orderings", "parameter_checks", "placement_strategy",
-        "priority_fencing_ms", "probe_resources", "quorate", "recheck_by", "reporter", "resources", "restart_marks",
-        "rsc_defaults", "sanitized", "shutdown_lock", "shutdown_lock_ms", "singletons", "start_failure_fatal",
-        "startup_fencing", "stop_all", "stop_needed", "stop_removed_resources", "symmetric", "tags", "templates",
-        "tickets", "unfencing", "wants_tables",
+        "_by_history", "_by_id", "_node_by_id", "_node_by_name", "actions", "cancel_removed_actions",
+        "colocations", "concurrent_fencing", "counts_decided", "dc", "document", "failed", "fence_action",
+        "fence_remote_without_quorum", "fencing_enabled", "have_fencing", "have_remote_nodes",
+        "health_colours", "histories", "in_maintenance", "locations", "lrm_index", "next_action_id",
+        "no_quorum_policy", "node_pending_ms", "nodes", "now", "on_fail_block", "op_defaults", "options",
+        "orderings", "parameter_checks", "placement_strategy", "priority_fencing_ms", "probe_resources",
+        "quorate", "recheck_by", "reporter", "resources", "restart_marks", "rsc_defaults", "sanitized",
+        "shutdown_lock", "shutdown_lock_ms", "singletons", "start_failure_fatal", "startup_fencing",
+        "stop_all", "stop_needed", "stop_removed_resources", "symmetric", "tags", "templates", "tickets",
+        "timed", "unfencing", "wants_tables",
     )  # fmt: skip
 
     def __init__(self, document: Document, now: int, reporter: Reporter) -> None:
@@ -87,6 +88,10 @@ class Cluster:
         self.parameter_checks: list[ParameterCheck] = []
         self.stop_needed: list[Resource] = []
         self.recheck_by: int | None = None
+        self.timed: dict[str, None] = {}
+        """Outermost resources whose failures expire: time alone changes what is decided for them."""
+        self.counts_decided = False
+        """Whether a node was chosen among equals by how many resources each has: it depends on all of them then."""
         self.rsc_defaults: Element | None = None
         self.op_defaults: Element | None = None
         self.histories: dict[Element, list[ResourceHistory]] = {}

@@ -19,11 +19,13 @@ from ha.pe.core.kept import KeptModel
 
 
 class Follower:
-    """One kept model and its tree, changed by diffs alone."""
+    """A tree changed by diffs alone, and two kept models of it: one reports, and so looks at everything."""
 
     def __init__(self, text: bytes) -> None:
         self.document = Document.from_bytes(text)
         self.model = KeptModel(self.document.root)
+        self.reporting = KeptModel(self.document.root)
+        self.decisions = 0
 
     def text(self) -> bytes:
         return self.document.snapshot().to_bytes()
@@ -36,17 +38,29 @@ class Follower:
         transaction = Transaction(self.document)
         apply_diff(transaction, parse(etree.tostring(diff)))
         self.model.touch(transaction.parts())
+        self.reporting.touch(transaction.parts())
+
+    def check_graph(self, now_s: int) -> None:
+        """Fails where the kept model decides otherwise than a new one."""
+        fast, new = self.model.schedule(now_s), schedule(self.text(), now_s)
+        assert fast.graph_xml == new.graph_xml
+        assert fast.recheck_at_s == new.recheck_at_s
+        self.decisions += 1
 
     def check(self, now_s: int) -> None:
-        """Fails where the kept model decides otherwise than a new one, or leaves a trace in the tree."""
+        """As `check_graph`; scores and reports of the model that looks at everything, and traces in the tree, too."""
         before = etree.tostring(self.document.root)
         kept_lines, new_lines = (ScoreLines(scores=True, utilization=True) for _ in range(2))
-        kept = self.model.schedule(now_s, kept_lines)
+        fast = self.model.schedule(now_s)
+        kept = self.reporting.schedule(now_s, kept_lines)
         new = schedule(self.text(), now_s, new_lines)
-        assert kept.graph_xml == new.graph_xml
+        assert fast.graph_xml == kept.graph_xml == new.graph_xml
+        assert fast.recheck_at_s == new.recheck_at_s
         assert kept.recheck_at_s == new.recheck_at_s
         assert kept_lines.lines == new_lines.lines
         assert tables(kept) == tables(new)
+        assert set(map(repr, tables(fast))) <= set(map(repr, tables(new)))
+        self.decisions += 1
         assert etree.tostring(self.document.root) == before
 
 
@@ -69,6 +83,11 @@ def disturb(root: Element, chance: random.Random) -> None:
     """One change such as clusters see: results, failures, lost nodes, forgotten histories, options, definitions."""
     changes = (_result, _result, _fail, _move_node, _forget, _recall, _transient, _option, _definition)
     chance.choice(changes)(root, chance)
+
+
+def disturb_status(root: Element, chance: random.Random) -> None:
+    """One change of what resources do: results, failures, fail counts, histories forgotten or found."""
+    chance.choice((_result, _fail, _recall, _counts, _forget_one))(root, chance)
 
 
 def _some(chance: random.Random, elements: list[Element]) -> Element | None:
@@ -113,6 +132,36 @@ def _forget(root: Element, chance: random.Random) -> None:
         parent = gone.getparent()
         assert parent is not None
         parent.remove(gone)
+
+
+def _forget_one(root: Element, chance: random.Random) -> None:
+    gone = _some(chance, list(root.iterfind("status/node_state/lrm/lrm_resources/lrm_resource")))
+    if gone is not None:
+        parent = gone.getparent()
+        assert parent is not None
+        parent.remove(gone)
+
+
+def _counts(root: Element, chance: random.Random) -> None:
+    """A resource's failures on a node are counted, or forgotten."""
+    entry = _some(chance, list(root.iterfind("status/node_state/lrm/lrm_resources/lrm_resource")))
+    if entry is None:
+        return
+    state = next(entry.iterancestors("node_state"))
+    block = state.find("transient_attributes/instance_attributes")
+    if block is None:
+        outer = etree.SubElement(state, "transient_attributes", id=state.get("id") or "")
+        block = etree.SubElement(outer, "instance_attributes", id=f"status-{state.get('id')}")
+    for kind, value in (("fail-count", chance.choice(("1", "2", "INFINITY"))), ("last-failure", "1699999990")):
+        name = f"{kind}-{entry.get('id')}#monitor_10000"
+        known = next((pair for pair in block if pair.get("name") == name), None)
+        if known is not None and chance.random() < 0.5:
+            block.remove(known)
+        elif known is None:
+            id = f"{block.get('id')}-{name}".replace("#", ".").replace(":", ".")
+            etree.SubElement(block, "nvpair", id=id, name=name, value=value)
+        else:
+            known.set("value", value)
 
 
 def _recall(root: Element, chance: random.Random) -> None:

@@ -20,7 +20,7 @@ def actions(*tasks: str) -> list[Action]:
 
 def graph(found: list[Action], *waits: tuple[int, int, int]) -> list[Synapse]:
     """`waits` are (then, first, flags), as indexes."""
-    synapses = [Synapse(action, 0, "", []) for action in found]
+    synapses = [Synapse(action, 0, "", "", []) for action in found]
     for then, first, flags in waits:
         synapses[then].inputs.append(Relation(found[first], flags))
     return synapses
