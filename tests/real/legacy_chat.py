@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A client of heartbeat's classic socket that sends numbered messages to its namesakes and prints what it receives.
 
-python -m tests.real.legacy_chat, on a host of the lab. Once /run/chat.end is there it says how many it sent, and ends
+python -m tests.real.legacy_chat PAD_BYTES, on a host of the lab. Once /run/chat.end is there it says how many it sent, and ends
 when as many as the other one sent have come.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +20,8 @@ EVERY_S = 0.05
 
 
 class Chat:
-    def __init__(self, heartbeat: ApiClient) -> None:
+    def __init__(self, heartbeat: ApiClient, pad_bytes: int) -> None:
+        self.pad = "pad" * (pad_bytes // 3)
         self.heartbeat = heartbeat
         self.own = heartbeat.signon.text("node")
         self.met = False
@@ -27,7 +29,7 @@ class Chat:
         self.expected = -1
 
     def say(self, kind: str, number: int = 0) -> None:
-        self.heartbeat.send(Fields([("t", kind), ("n", str(number)), ("who", self.own)]))
+        self.heartbeat.send(Fields([("t", kind), ("n", str(number)), ("who", self.own), ("pad", self.pad)]))
 
     def listen(self) -> None:
         deadline = time.monotonic() + EVERY_S
@@ -38,6 +40,7 @@ class Chat:
                 return
             if message.text("who") in ("", self.own):
                 continue
+            assert message.text("pad") == self.pad
             self.met = True
             if message.text("t") == "chat":
                 self.heard += 1
@@ -48,7 +51,7 @@ class Chat:
 
 def main() -> None:
     with ApiClient(Root.choose("/"), "chat") as heartbeat:
-        chat = Chat(heartbeat)
+        chat = Chat(heartbeat, int(sys.argv[1]))
         while not chat.met:  # what is said before the other one has signed on is said to nobody
             chat.say("chat-hello")
             chat.listen()

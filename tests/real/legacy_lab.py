@@ -161,11 +161,12 @@ class MixedPair:
 
     # Clients ---------------------------------------------------------------------------------------------------------
 
-    def start_chat(self) -> None:
+    def start_chat(self, pad_bytes: int = 0) -> None:
         """A client on each host sends numbered messages to its namesake until /run/chat.end is there."""
         for host in (self.old, self.ours):
             host.run("rm -f /run/chat.end /var/log/chat")
-            host.spawn([sys.executable, "-m", "tests.real.legacy_chat"], log="/var/log/chat", env=self.environment)
+            words = [sys.executable, "-m", "tests.real.legacy_chat", str(pad_bytes)]
+            host.spawn(words, log="/var/log/chat", env=self.environment)
 
     def end_chat(self) -> dict[str, dict[str, list[str]]]:
         """What each host's client has received: numbers by sender."""
@@ -180,6 +181,10 @@ class MixedPair:
                     _, sender, number = line.split()
                     heard.setdefault(sender, []).append(number)
         return said
+
+    def heard_in_chat(self) -> int:
+        """How many messages the client has heard that heard fewer."""
+        return min(host.read("/var/log/chat").count("from ") for host in (self.old, self.ours))
 
     def count_drops(self, percent: int) -> None:
         """Lose packets between the two, counted."""

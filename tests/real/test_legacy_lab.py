@@ -165,6 +165,22 @@ def test_clients_on_both_sides_speak_through_500_lost_packets(lab: Any) -> None:
         assert "=> dead" not in pair.we_say()
 
 
+@pytest.mark.parametrize("algorithm", ["zlib", "bz2"])
+def test_large_messages_travel_compressed(lab: Any, algorithm: str) -> None:
+    """20 KB each, of which a packet of 1500 bytes is left: nothing larger passes the switch."""
+    how = f"compression {algorithm}\ncompression_threshold 1\ntraditional_compression on\n"
+    pair = MixedPair(lab, extra=API_AUTH + how)
+    for _ in running(pair):
+        lab._nft("add rule bridge lab forward ip protocol udp udp length > 1480 drop\n")
+        lab._nft("add rule bridge lab forward ip frag-off & 0x3fff != 0 drop\n")
+        pair.start_old()
+        pair.start_ours()
+        pair.both_active()
+        pair.start_chat(20_000)
+        wait_for(lambda: pair.heard_in_chat() >= 10, "ten messages have come on both sides", legacy_lab.PATIENCE_S)
+        pair.end_chat()
+
+
 def test_debians_cl_status_and_ours_tell_the_same(pair: MixedPair) -> None:
     pair.start_old()
     pair.start_ours()

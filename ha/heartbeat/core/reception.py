@@ -12,13 +12,12 @@ from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.legacy import Legacy
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.core.peers import Peers
-from ha.heartbeat.core.transmitter import VIA
+from ha.heartbeat.core.transmitter import UNNUMBERED, VIA
 from ha.heartbeat.model.stream import ACK, DATA, HELLO, from_fields
 from ha.heartbeat.model.wire import Fields, WireError, unpack
 from ha.heartbeat.msg import NodeState
 from ha.machine import Wire
 
-UNNUMBERED = "NS_"  # types that begin so carry no seq
 MAX_ANNOUNCED_LOST = 100
 MAX_VIA_LENGTH = 64  # of a peer's name on a medium
 _ANNOUNCED: dict[str, NodeState] = {"init": "init", "up": "up", "active": "active", "dead": "dead"}

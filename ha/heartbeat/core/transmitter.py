@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.model import AuthKeys, HaCf
-from ha.heartbeat.model.wire import Fields, Nonces, Value, pack
+from ha.heartbeat.model.wire import Compression, Fields, Nonces, Value, compress, pack
 from ha.heartbeat.model.wire.sealed import SALT_BYTES
 from ha.machine import Instant, Packet, Send, Wire
 
 LOOPBACK_FRAGMENT_BYTES = 32 * 1024
 ETHERNET_FRAGMENT_BYTES = 1200  # fits an MTU of 1500 with IP, UDP, our fields and the signature
+
+UNNUMBERED = "NS_"  # types that begin so carry no seq
 
 VIA = "|"  # between entries of `reached`; no medium's or peer's name has it
 
@@ -24,6 +26,9 @@ class Transmitter:
         self.node = node
         self.keys = keys
         self.framing = ha_cf.framing
+        self.compression = Compression(
+            ha_cf.compression, ha_cf.compression_threshold_kib * 1024, ha_cf.traditional_compression
+        )
         self.ttl = str(ha_cf.hopfudge + len(ha_cf.nodes))
         self.generation = 0
         self.uuid = b""
@@ -47,7 +52,10 @@ class Transmitter:
             ("ts", f"{(now + self.wall_offset_ms) // 1000:x}"),
             ("ttl", self.ttl),
         ]
-        return Packet(data=pack(Fields([*items, *common]), self.keys, self.framing, self.nonces))
+        fields = Fields([*items, *common])
+        if not fields.text("t").startswith(UNNUMBERED):  # those of our associations are never compressed on this loop
+            fields = compress(fields, self.compression)
+        return Packet(data=pack(fields, self.keys, self.framing, self.nonces))
 
     def to_all(self, items: Sequence[tuple[str, Value]], now: Instant) -> list[Send]:
         packet = self._packet(items, now)

@@ -99,6 +99,9 @@ class HaCf:
     weights: Mapping[str, int] = field(default_factory=dict)
     framing: Framing = "netstring"
     fragment_bytes: int = 0
+    compression: Literal["zlib", "bz2"] = "zlib"
+    compression_threshold_kib: int = 2
+    traditional_compression: bool = False
     udpport: int = DEFAULT_PORT
     hopfudge: int = 1
     max_rexmit_delay_ms: int = 250

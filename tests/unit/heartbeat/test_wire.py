@@ -14,9 +14,11 @@ from ha.heartbeat.model.wire import (
     MAX_NESTING,
     MAX_PACKET_BYTES,
     BadSignature,
+    Compression,
     Fields,
     WireError,
     classic,
+    compress,
     decode_unsigned,
     encode_unsigned,
     netstring,
@@ -267,3 +269,17 @@ def test_nothing_is_decoded_before_the_signature_is_checked(framing) -> None:
     malformed = good.replace(b"(1)b", b"(9)b")
     with pytest.raises(BadSignature):
         unpack(malformed, SHA256)
+
+
+@pytest.mark.parametrize("algorithm", ["zlib", "bz2"])
+@pytest.mark.parametrize("framing", ["netstring", "classic"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_sent_compressed_is_read_again(algorithm, framing, whole) -> None:
+    large, small = Fields([("text", "x" * 5000)]), Fields([("text", "y")])
+    fields = Fields([("t", "chat"), ("a", large), ("b", small), ("src", "n1"), ("b64", bytes(100))])
+    smaller = compress(fields, Compression(algorithm, 2048, whole))
+    packet = pack(smaller, SHA256, framing)
+    assert len(packet) < 2000
+    opened = unpack(packet, SHA256)
+    assert [opened.value(name) for name, _ in fields] == [value for _, value in fields]
+    assert compress(small, Compression(algorithm, 2048, whole)) == small

@@ -24,7 +24,16 @@ from ha.heartbeat.model.wire.fields import (
     Value,
     WireError,
 )
-from ha.heartbeat.model.wire.packet import FRAMINGS, Framing, decode_unsigned, encode_unsigned, pack, unpack
+from ha.heartbeat.model.wire.packet import (
+    FRAMINGS,
+    Compression,
+    Framing,
+    compress,
+    decode_unsigned,
+    encode_unsigned,
+    pack,
+    unpack,
+)
 from ha.heartbeat.model.wire.sealed import Nonces
 
 __all__ = [
@@ -36,11 +45,13 @@ __all__ = [
     "MAX_UNCOMPRESSED_BYTES",
     "BadSignature",
     "Compressed",
+    "Compression",
     "Fields",
     "Framing",
     "Nonces",
     "Value",
     "WireError",
+    "compress",
     "decode_unsigned",
     "encode_unsigned",
     "pack",

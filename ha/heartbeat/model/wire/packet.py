@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bz2
 import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,7 @@ from ha.heartbeat.model.wire.fields import (
     BadSignature,
     Compressed,
     Fields,
+    Value,
     WireError,
 )
 from ha.heartbeat.model.wire.sealed import START as SEALED
@@ -24,11 +26,22 @@ from ha.heartbeat.model.wire.sealed import Nonces, seal, unseal
 Framing: TypeAlias = Literal["netstring", "classic"]
 FRAMINGS: tuple[Framing, ...] = ("netstring", "classic")
 
+Algorithm: TypeAlias = Literal["zlib", "bz2"]
+
 ALGORITHM = "_compression_algorithm"
 RECENT, MAX_RECENT_BYTES = 16, 2048
 """The last few short packets need not be decoded twice: each comes once per medium, and once per simulated node."""
 
 PAYLOAD = "_compressed_payload"  # traditional compression: the whole message inside one field
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """How messages are compressed that Heartbeat 3.0.6 may read. `whole`: ha.cf's traditional_compression."""
+
+    algorithm: Algorithm = "zlib"
+    threshold_bytes: int = 2 * 1024
+    whole: bool = False
 
 
 def pack(fields: Fields, keys: AuthKeys, framing: Framing = "netstring", nonces: Nonces | None = None) -> bytes:
@@ -96,8 +109,30 @@ def decode_unsigned(data: bytes) -> tuple[Fields, Framing]:
     return classic.decode_lines(signed), "classic"
 
 
+def compress(fields: Fields, compression: Compression) -> Fields:
+    """What a Heartbeat 3.0.6 would send instead: the whole message in one field, or each large nested message on its
+    own. What is not over the threshold stays as it is."""
+    if compression.whole:
+        body = netstring.encode(fields)
+        if len(body) <= compression.threshold_bytes:
+            return fields
+        return Fields([(ALGORITHM, compression.algorithm), (PAYLOAD, _compress(body, compression.algorithm))])
+    items: list[tuple[str, Value]] = []
+    for name, value in fields.items:
+        body = netstring.encode(value) if isinstance(value, Fields) else b""
+        large = len(body) > compression.threshold_bytes
+        items.append((name, Compressed(_compress(body, compression.algorithm)) if large else value))
+    if any(isinstance(value, Compressed) for _, value in items):
+        return Fields([*items, (ALGORITHM, compression.algorithm)])
+    return fields
+
+
+def _compress(data: bytes, algorithm: Algorithm) -> bytes:
+    return zlib.compress(data) if algorithm == "zlib" else bz2.compress(data)
+
+
 def _open_compressed(fields: Fields) -> Fields:
-    """Old senders compress a whole message, or single fields that hold a message; ours never do."""
+    """Senders may compress a whole message, or single fields that hold a message."""
     if ALGORITHM not in fields:
         return fields
     algorithm = fields.text(ALGORITHM)
