@@ -13,6 +13,7 @@ from ha.heartbeat.io.keyfile import KeyFile
 from ha.heartbeat.io.media import Media
 from ha.heartbeat.io.realtime import Punctual
 from ha.heartbeat.io.register import Register
+from ha.heartbeat.io.reload import Reload
 from ha.heartbeat.io.udp import is_own_line
 from ha.heartbeat.model import AuthKeysError, HaCf, HaCfError
 from ha.ipc.journal import Journal
@@ -40,6 +41,7 @@ def main(root: Root) -> int:
         Media([*ha_cf.media, *(medium for ping in ha_cf.ping for medium in ping.media())]),
         Register(root),
         KeyFile(root),
+        Reload(lambda: _of_this_node(load(root), node)),
     ]
     return run_worker("heartbeat", machine, root=root, adapters=adapters, beat=_beat(ha_cf), settings=settings)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A client of heartbeat's classic socket that sends numbered messages to its namesakes and prints what it receives.
 
-python -m tests.real.legacy_chat PAD_BYTES, on a host of the lab. Once /run/chat.end is there it says how many it sent, and ends
-when as many as the other one sent have come.
+python -m tests.real.legacy_chat PAD_BYTES, on a host of the lab. Once /run/chat.end is there it says how many it sent,
+and ends when as many as the other one sent have come.
 """
 
 from __future__ import annotations

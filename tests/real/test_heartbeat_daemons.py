@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from ha.cli import cl_status
 from ha.cli.ha import main
+from ha.heartbeat.io.api_client import ApiClient
 from ha.heartbeat.model.api import HEADER, MAGIC
 from tests.real.heartbeat_node import HeartbeatNode, Module, all_active, free_ports
 from tests.real.waiting import wait_for
@@ -240,6 +241,26 @@ def test_ping_nodes(short_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert capsys.readouterr().out == "127.0.0.1\nfar\n"
         assert cl_status.main(["--root", node.root.prefix, "nodetype", "far"]) == 0
         assert capsys.readouterr().out == "ping\n"
+
+
+def test_sighup_applies_what_can_change_and_names_what_cannot(pair: list[HeartbeatNode]) -> None:
+    node, path = pair[0], pair[0].root.ha_cf
+    text = path.read_text()
+    changed = text.replace("keepalive 100ms", "keepalive 50ms").replace("deadtime 600ms", "deadtime 9")
+    path.write_text(f"{changed}bcast lo\n")
+    node.signal(signal.SIGHUP)
+    wait_for(lambda: "ha.cf was read again: keepalive 50 ms" in node.said(), "the times are applied")
+    assert "in force only after a restart of heartbeat: media" in node.said()
+    with ApiClient(node.root) as heartbeat:
+        assert heartbeat.signon.text("deadtime") == f"{9_000:x}"
+    path.write_text("keepalive never\n")
+    node.signal(signal.SIGHUP)
+    wait_for(lambda: "the configuration that we have stays in force" in node.said(), "a broken file is refused")
+    path.write_text(text)
+    node.signal(signal.SIGHUP)
+    wait_for(lambda: "a shorter deadtime" in node.said(), "a shorter deadtime is named")
+    all_active(pair)
+    assert "=> dead" not in pair[0].said() + pair[1].said()
 
 
 def test_a_medium_that_cannot_be_opened_is_tried_again(short_path: Path) -> None:

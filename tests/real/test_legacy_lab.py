@@ -190,7 +190,7 @@ def test_debians_cl_status_and_ours_tell_the_same(pair: MixedPair) -> None:
         ["hbstatus"], ["listnodes"], ["listnodes", "-n"], ["listnodes", "-p"], ["nodestatus", OLD], ["nodetype", OLD],
         ["nodeweight", OLD], ["listhblinks", OLD], ["hblinkstatus", OLD, "eth0"], ["hbparameter", "-p", "deadtime"],
         ["clientstatus", OLD, "ccm"], ["clientstatus", OURS, "ccm"], ["clientstatus", OLD, "nobody"],
-        ["clientstatus", OURS, "nobody"], ["-m", "nodestatus", OURS],
+        ["clientstatus", OURS, "nobody"], ["nodestatus", "-m", OURS],
     ):  # fmt: skip
         told = {
             "3.0.6, Debian's": pair.old.run(["cl_status", *words], check=False),

@@ -63,12 +63,15 @@ class Punctuality:
     """Whether our own loop runs when it should."""
 
     def __init__(self, times: Times) -> None:
-        self.tolerance_ms = max(times.deadtime_ms // 8, 10)
+        self.configure(times)
         self.expected_by: Instant | None = None
         """Some step must come by then: the next keepalive is due."""
-        self.deadtime_ms = times.deadtime_ms
         self.worst: deque[tuple[Instant, int]] = deque(maxlen=MAX_LATENESSES)
         """When our own loop was late, and by how much."""
+
+    def configure(self, times: Times) -> None:
+        self.tolerance_ms = max(times.deadtime_ms // 8, 10)
+        self.deadtime_ms = times.deadtime_ms
 
     def worst_ms(self, now: Instant) -> int:
         """How late our own loop was at worst within the last deadtime."""

@@ -13,9 +13,10 @@ from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.core.peers import CCM, Peers
 from ha.heartbeat.core.pings import Pings
 from ha.heartbeat.core.reception import Reception
+from ha.heartbeat.core.reload import merge
 from ha.heartbeat.model import AuthKeys, HaCf
 from ha.heartbeat.model.authkeys import WatchKeys
-from ha.heartbeat.model.ha_cf import PING
+from ha.heartbeat.model.ha_cf import PING, WatchHaCf
 from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.model.wire import Nonces, Value
 from ha.heartbeat.model.wire.sealed import SALT_BYTES
@@ -62,6 +63,7 @@ PROTOCOL = "1"  # of our associations: the field `ha` of a status
 CRMD = "crmd"
 KEEPALIVE = "keepalive"
 KEYS_OPERATION = "authkeys"
+HA_CF_OPERATION = "ha.cf"
 GOODBYES = 3  # the last words of a node that leaves are said so often
 
 
@@ -119,6 +121,7 @@ class Heartbeat:
             self.context.note("warning", warning)
         if self.watch_keys:
             self.context.effects.append(Execute(KEYS_OPERATION, WatchKeys(self.context.keys)))
+            self.context.effects.append(Execute(HA_CF_OPERATION, WatchHaCf()))
 
     def _on_wall(self, event: Wall) -> None:
         self.context.transmitter.wall_offset_ms = event.offset_ms
@@ -381,7 +384,10 @@ class Heartbeat:
         return sorted([own, *others, *pings], key=lambda line: line.node)
 
     def _on_finished(self, event: Finished) -> None:
-        """New keys. What adapters were told to do for programs ends here too, and nobody waits for it."""
+        """New keys or a new ha.cf. What adapters were told to do for programs ends here too, and nobody waits for it."""
+        if event.operation == HA_CF_OPERATION:
+            self._reload(event.outcome)
+            return
         if event.operation != KEYS_OPERATION:
             return
         keys = event.outcome
@@ -391,6 +397,21 @@ class Heartbeat:
         context.note("notice", f"authkeys has changed: keys {numbers} are accepted, key {keys.signing} signs")
         context.keys = context.transmitter.keys = keys
         context.effects.append(Execute(KEYS_OPERATION, WatchKeys(keys)))
+
+    def _reload(self, read: object) -> None:
+        assert isinstance(read, HaCf)
+        context = self.context
+        context.ha_cf, applied, refused = merge(context.ha_cf, read)
+        context.transmitter.configure(context.ha_cf)
+        self.punctuality.configure(context.times)
+        context.note("notice", f"ha.cf was read again: {', '.join(applied) or 'nothing new to apply'}")
+        if refused:
+            context.note(
+                "warning", f"ha.cf: changed, but in force only after a restart of heartbeat: {', '.join(refused)}"
+            )
+        for warning in read.warnings:
+            context.note("warning", warning)
+        context.effects.append(Execute(HA_CF_OPERATION, WatchHaCf()))
 
     _EVENTS: dict[type, Callable[[Heartbeat, Any], None]] = {
         Started: _on_started,

@@ -25,10 +25,7 @@ class Transmitter:
     def __init__(self, node: str, ha_cf: HaCf, keys: AuthKeys) -> None:
         self.node = node
         self.keys = keys
-        self.framing = ha_cf.framing
-        self.compression = Compression(
-            ha_cf.compression, ha_cf.compression_threshold_kib * 1024, ha_cf.traditional_compression
-        )
+        self.configure(ha_cf)
         self.ttl = str(ha_cf.hopfudge + len(ha_cf.nodes))
         self.generation = 0
         self.uuid = b""
@@ -43,6 +40,13 @@ class Transmitter:
             peers = self.peers.setdefault(medium.name, [])
             if medium.peer not in peers:
                 peers.append(medium.peer)
+
+    def configure(self, ha_cf: HaCf) -> None:
+        """What may change while we run."""
+        self.framing = ha_cf.framing
+        self.compression = Compression(
+            ha_cf.compression, ha_cf.compression_threshold_kib * 1024, ha_cf.traditional_compression
+        )
 
     def _packet(self, items: Sequence[tuple[str, Value]], now: Instant) -> Packet:
         assert self.generation > 0

@@ -137,6 +137,12 @@ class HaCf:
         return self.times.initdead_ms
 
 
+@dataclass(frozen=True, slots=True)
+class WatchHaCf:
+    """Execute: finishes with an HaCf when the operator asks for the file to be read again. A file that cannot be used
+    is noted, and waited out."""
+
+
 class HaCfError(ValueError):
     """The file cannot be used. `problems` lists every mistake as "FILE:LINE: TEXT"."""
 
