@@ -384,7 +384,7 @@ class Heartbeat:
         return sorted([own, *others, *pings], key=lambda line: line.node)
 
     def _on_finished(self, event: Finished) -> None:
-        """New keys or a new ha.cf. What adapters were told to do for programs ends here too, and nobody waits for it."""
+        """New keys or a new ha.cf. What adapters were told to do for programs ends here too: nobody waits for it."""
         if event.operation == HA_CF_OPERATION:
             self._reload(event.outcome)
             return
