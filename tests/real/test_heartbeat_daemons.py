@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import random
+import select
 import signal
 import socket
+import threading
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,6 +245,64 @@ def test_ping_nodes(short_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert capsys.readouterr().out == "127.0.0.1\nfar\n"
         assert cl_status.main(["--root", node.root.prefix, "nodetype", "far"]) == 0
         assert capsys.readouterr().out == "ping\n"
+
+
+class Cable:
+    """A null-modem cable between two pseudo-terminals, whose ends have names that stay when the cable is changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.names = [folder / "ttyA", folder / "ttyB"]
+        self.fds: list[int] = []
+        self.pulled = threading.Event()
+        self.carrier = threading.Thread()
+
+    def plug(self) -> None:
+        pairs = [pty.openpty(), pty.openpty()]
+        self.fds = [fd for pair in pairs for fd in pair]
+        for name, (_, terminal) in zip(self.names, pairs, strict=True):
+            tty.setraw(terminal)
+            name.unlink(missing_ok=True)
+            name.symlink_to(os.ttyname(terminal))
+        self.pulled.clear()
+        self.carrier = threading.Thread(target=self._carry, args=(pairs[0][0], pairs[1][0]), daemon=True)
+        self.carrier.start()
+
+    def _carry(self, one: int, two: int) -> None:
+        other = {one: two, two: one}
+        while not self.pulled.is_set():
+            for end in select.select(list(other), [], [], 0.05)[0]:
+                os.write(other[end], os.read(end, 4096))
+
+    def pull(self) -> None:
+        self.pulled.set()
+        self.carrier.join()  # before its files are closed: their numbers are given to others
+        for fd in self.fds:
+            os.close(fd)
+
+
+def test_a_serial_cable_that_is_pulled_and_returns(short_path: Path) -> None:
+    """Beside loopback: the link dies and comes back, the nodes live on by the other medium; then the cable alone."""
+    cable = Cable(short_path)
+    cable.plug()
+    nodes = ucast(short_path)
+    for node, name in zip(nodes, cable.names, strict=True):
+        node.root.ha_cf.write_text(node.root.ha_cf.read_text() + f"baud 115200\nserial {name}\n")
+
+    def link(state: str) -> bool:
+        with ApiClient(nodes[0].root) as heartbeat:
+            found = heartbeat.ask("ifstatus", node="n2", ifname=str(cable.names[0]))[0].text("st")
+        return found == state
+
+    with running(nodes):
+        all_active(nodes)
+        wait_for(lambda: link("up"), "the serial link is up")
+        cable.pull()
+        wait_for(lambda: link("dead"), "the serial link is dead")
+        assert nodes[0].state_of("n2") == "active"
+        cable.plug()
+        wait_for(lambda: link("up"), "the serial link is back")
+        assert "=> dead: silent" not in nodes[0].said()
+    cable.pull()
 
 
 def test_sighup_applies_what_can_change_and_names_what_cannot(pair: list[HeartbeatNode]) -> None:

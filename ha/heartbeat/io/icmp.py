@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 
+from ha.heartbeat.io.udp import MAX_DATAGRAM_BYTES
 from ha.heartbeat.model.medium import Medium
 
 HEADER = struct.Struct(">BBHHH")
@@ -53,6 +54,23 @@ class IcmpMedium:
         if len(packet) < HEADER.size or packet[0] != REPLY[self.version] or packet[1] != 0:
             return None
         return packet[HEADER.size :]
+
+    where = "ICMP"
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, peer: str, data: bytes) -> None:
+        self.socket.sendto(self.frame(data), self.target(peer))
+
+    def receive(self) -> tuple[str, bytes] | None:
+        """A raw socket hears the echoes of other programs as well: the core knows ours."""
+        data, address = self.socket.recvfrom(MAX_DATAGRAM_BYTES)
+        body = self.unframe(data)
+        return None if body is None else (address[0].partition("%")[0], body)
 
     def target(self, peer: str) -> tuple[str, int]:
         try:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ha.heartbeat.io.icmp import IcmpMedium
-from ha.heartbeat.io.udp import MEDIA, UdpMedium
-from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
+from ha.heartbeat.io.serial import SerialMedium
+from ha.heartbeat.io.udp import MEDIA, OpenMedium
+from ha.heartbeat.model.medium import Medium, MediumKind
 from ha.machine import Instant, Packet, Received, Wire
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 RETRY_MS = 2_000
 MAX_PACKETS_PER_WAKE = 64  # then others have their turn; the socket stays readable
-MAX_DATAGRAM_BYTES = 65_536
 NOTE_INTERVAL_MS = 10_000
-BROKEN = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.EBADF, errno.ENOTSOCK)
+BROKEN = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.EBADF, errno.ENOTSOCK, errno.EIO)
 """Errors after which a socket is of no more use: its interface or address went away."""
 
-OPENERS: dict[MediumKind, Callable[[list[Medium]], UdpMedium | IcmpMedium]] = {**MEDIA, "ping": IcmpMedium}
+OPENERS: dict[MediumKind, Callable[[list[Medium]], OpenMedium]] = {
+    **MEDIA,
+    "serial": SerialMedium,
+    "ping": IcmpMedium,
+}
 
 
 class Media:
@@ -36,7 +40,7 @@ class Media:
         for medium in media:
             if medium.kind in OPENERS:
                 self._lines.setdefault(medium.name, []).append(medium)
-        self._open: dict[str, UdpMedium | IcmpMedium] = {}
+        self._open: dict[str, OpenMedium] = {}
         self._failed: dict[str, str] = {}
         self._errors: dict[tuple[str, int], tuple[Instant, int]] = {}
 
@@ -66,26 +70,23 @@ class Media:
             return
         self._failed.pop(name, None)
         self._open[name] = medium
-        address, port = medium.socket.getsockname()[:2]
-        where = "" if isinstance(medium, IcmpMedium) else f" on {peer_name(address, port)}"
-        self._loop.note("info", f"medium {name} is open{where}")
+        self._loop.note("info", f"medium {name} is open on {medium.where}")
         for warning in medium.warnings:
             self._loop.note("warning", f"medium {name}: {warning}")
-        self._loop.watch(medium.socket.fileno(), lambda: self._readable(name))
+        self._loop.watch(medium.fileno(), lambda: self._readable(name))
 
     def _shut(self, name: str) -> None:
         medium = self._open.pop(name)
-        self._loop.unwatch(medium.socket.fileno())
-        medium.socket.close()
+        self._loop.unwatch(medium.fileno())
+        medium.close()
 
     def send(self, to: Wire, packet: Packet) -> None:
         """A packet that cannot be sent is lost, as on any wire; the reason is noted, seldom."""
         medium = self._open.get(to.medium)
         if medium is None:
             return
-        data = medium.frame(packet.data) if isinstance(medium, IcmpMedium) else packet.data
         try:
-            medium.socket.sendto(data, medium.target(to.peer))
+            medium.send(to.peer, packet.data)
         except OSError as error:
             self._trouble(to.medium, f"to {to.peer or 'all'}", error)
 
@@ -95,21 +96,15 @@ class Media:
             if medium is None:
                 return
             try:
-                data, address = medium.socket.recvfrom(MAX_DATAGRAM_BYTES)
+                received = medium.receive()
             except BlockingIOError:
                 return
             except OSError as error:
                 self._trouble(name, "receiving", error)
                 return
-            if isinstance(medium, IcmpMedium):
-                self._echo(name, medium, data, address[0])
-            else:
-                self._loop.post(Received(Wire(name, peer_name(address[0], address[1])), Packet(data=data)))
-
-    def _echo(self, name: str, medium: IcmpMedium, data: bytes, address: str) -> None:
-        body = medium.unframe(data)
-        if body is not None:  # a raw socket hears the echoes of other programs as well: the core knows ours
-            self._loop.post(Received(Wire(name, address.partition("%")[0]), Packet(data=body)))
+            if received is not None:
+                peer, data = received
+                self._loop.post(Received(Wire(name, peer), Packet(data=data)))
 
     def _trouble(self, name: str, doing: str, error: OSError) -> None:
         number = error.errno or 0

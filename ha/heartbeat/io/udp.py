@@ -18,6 +18,7 @@ from ha.heartbeat.model.medium import Medium, MediumKind, peer_name
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024  # what we ask for; the kernel's net.core.rmem_max may give less
 SIOCGIFBRDADDR = 0x8919  # linux/sockios.h
 LOOPBACK_BROADCAST = "127.255.255.255"  # the loopback interface names none
+MAX_DATAGRAM_BYTES = 65_536
 LIMITED_BROADCAST = "255.255.255.255"  # for an interface whose address was set without a broadcast address
 LOOPBACK = "lo"
 
@@ -25,17 +26,54 @@ LOOPBACK = "lo"
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
-class UdpMedium(Protocol):
-    """An open medium: one socket, and where a Wire's peer is on it."""
+class OpenMedium(Protocol):
+    """A medium that is open."""
+
+    warnings: list[str]
+
+    @property
+    def where(self) -> str:
+        """For the log: what it is bound to."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+    def send(self, peer: str, data: bytes) -> None:
+        """To a peer's name ("" for all). Raises OSError, and ValueError for a name that is none."""
+
+    def receive(self) -> tuple[str, bytes] | None:
+        """(the sender's name, a packet), or None for what is no packet. Raises BlockingIOError, OSError."""
+
+
+class Datagrams:
+    """What the media over UDP have in common."""
 
     socket: socket.socket
-    warnings: list[str]
 
     def target(self, peer: str) -> SocketAddress:
         """The socket address of a peer's name ("" for all). Raises ValueError for a name that is none."""
+        raise NotImplementedError
+
+    @property
+    def where(self) -> str:
+        address, port = self.socket.getsockname()[:2]
+        return peer_name(address, port)
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, peer: str, data: bytes) -> None:
+        self.socket.sendto(data, self.target(peer))
+
+    def receive(self) -> tuple[str, bytes] | None:
+        data, address = self.socket.recvfrom(MAX_DATAGRAM_BYTES)
+        return peer_name(address[0], address[1]), data
 
 
-class Ucast:
+class Ucast(Datagrams):
     """Datagrams to single peers, from the address where we listen, so that peers can tell us apart by it."""
 
     family = socket.AF_INET
@@ -67,7 +105,7 @@ class Ucast:
             raise ValueError(f"{peer!r} is no peer of this medium") from error
 
 
-class Mcast:
+class Mcast(Datagrams):
     def __init__(self, media: list[Medium]) -> None:
         """`media` is one mcast line. Raises OSError."""
         self.warnings: list[str] = []
@@ -90,7 +128,7 @@ class Mcast:
         return _everybody(peer, self._group)
 
 
-class Bcast:
+class Bcast(Datagrams):
     def __init__(self, media: list[Medium]) -> None:
         """`media` is one bcast line. Raises OSError."""
         self.warnings: list[str] = []
@@ -115,7 +153,7 @@ class Ucast6(Ucast):
     family = socket.AF_INET6
 
 
-class Mcast6:
+class Mcast6(Datagrams):
     def __init__(self, media: list[Medium]) -> None:
         """`media` is one mcast6 line. Raises OSError."""
         self.warnings: list[str] = []
@@ -138,7 +176,7 @@ class Mcast6:
         return _everybody(peer, self._group)
 
 
-MEDIA: dict[MediumKind, Callable[[list[Medium]], UdpMedium]] = {
+MEDIA: dict[MediumKind, Callable[[list[Medium]], OpenMedium]] = {
     "ucast": Ucast,
     "ucast6": Ucast6,
     "mcast": Mcast,
@@ -200,4 +238,4 @@ def is_own_line(medium: Medium) -> bool:
     return medium.address == medium.bind_address if medium.bind_address else is_own_address(medium.address)
 
 
-__all__ = ["MEDIA", "Bcast", "Mcast", "Ucast", "UdpMedium", "is_own_address", "is_own_line", "peer_name"]
+__all__ = ["MEDIA", "Bcast", "Mcast", "OpenMedium", "Ucast", "is_own_address", "is_own_line", "peer_name"]

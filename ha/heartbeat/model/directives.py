@@ -30,6 +30,7 @@ from ha.heartbeat.model.time import parse_boolean, parse_number, parse_time_ms
 from ha.heartbeat.model.wire import FRAMINGS
 
 DEFAULT_GROUP = "225.0.0.1"  # of mcast, in Heartbeat 3.0.6
+DEFAULT_BAUD = 19200
 BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800)
 MAX_WEIGHT = 1000  # of a node in the quorum
 MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES = 256, 60_000
@@ -50,6 +51,7 @@ class Draft:
     ping: list[PingNode] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     udpport: int = DEFAULT_PORT
+    baud: int = DEFAULT_BAUD
     bind: dict[int, tuple[str, int]] = field(default_factory=dict)
     """By IP version: the address and port (0: udpport) of the last bindaddr line."""
     port_users: list[str] = field(default_factory=list)
@@ -252,12 +254,15 @@ def _read_serial(draft: Draft, words: list[str]) -> None:
     for word in words:
         if not word.startswith("/"):
             raise ValueError(f"{word!r} is no path of a terminal")
-        _add_medium(draft, "serial", word)
+        _add_medium(draft, "serial", word, baud=draft.baud)
 
 
-def _read_baud(_draft: Draft, words: list[str]) -> None:
+def _read_baud(draft: Draft, words: list[str]) -> None:
+    if any(medium.kind == "serial" for medium in draft.media):
+        raise ValueError("baud must stand above the serial lines that use it")
     if parse_number(words[0], 1, 10**6) not in BAUD_RATES:
         raise ValueError(f"{words[0]!r} is none of {', '.join(map(str, BAUD_RATES))}")
+    draft.baud = int(words[0])
 
 
 def _add_ping(draft: Draft, name: str, addresses: tuple[str, ...]) -> None:
@@ -362,8 +367,8 @@ DIRECTIVES: dict[str, Directive] = {
     "mcast6": Directive(_read_mcast6, 5, 5),
     "ucast": Directive(_read_ucast, 2, 2),
     "ucast6": Directive(_read_ucast6, 2, 2),
-    "serial": Directive(_read_serial, most=None, acted_on=False),
-    "baud": Directive(_read_baud, acted_on=False),
+    "serial": Directive(_read_serial, most=None),
+    "baud": Directive(_read_baud),
     "ping": Directive(_read_ping, most=None),
     "ping_group": Directive(_read_ping_group, 2, None),
     "hbaping": Directive(_any_words, most=None, acted_on=False),

@@ -27,6 +27,7 @@ class Medium:
     loop: bool = False
     bind_address: str = ""
     bind_port: int = 0
+    baud: int = 0
 
     @property
     def name(self) -> str:

@@ -127,7 +127,7 @@ def test_an_interface_that_does_not_exist_is_tried_again() -> None:
         media.close()
 
 
-class Breaking:
+class Breaking(udp.Datagrams):
     """A medium whose interface goes away."""
 
     def __init__(self, _lines: list[Medium]) -> None:

@@ -97,7 +97,7 @@ def nonces_of(packets: list[bytes]) -> list[tuple[bytes, int]]:
     """(what the packet's subkey is made of, the count in it)."""
     found = []
     for packet in packets:
-        number, length, generation, salt, count = HEADER.unpack_from(packet, len(START))
+        number, length, _, generation, salt, count = HEADER.unpack_from(packet, len(START))
         name = packet[len(START) + HEADER.size :][:length]
         found.append((bytes([number]) + name + generation.to_bytes(8, "big") + salt, count))
     return found

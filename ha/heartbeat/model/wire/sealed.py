@@ -24,7 +24,7 @@ from ha.heartbeat.model.wire import netstring
 from ha.heartbeat.model.wire.fields import MAX_PACKET_BYTES, BadSignature, Fields, WireError, decode_text, encode_text
 
 START = b"$$$\n"
-HEADER = struct.Struct(">BBQ16sQ")
+HEADER = struct.Struct(">BBIQ16sQ")
 SALT_BYTES = 16
 TAG_BYTES = 16
 NONCE_BYTES = 12
@@ -52,9 +52,12 @@ def seal(fields: Fields, key: Key, nonces: Nonces) -> bytes:
     assert name, "a packet without a sender"
     assert generation, "a packet without a generation"
     count = nonces.next()
-    header = START + HEADER.pack(key.number, len(name), generation, nonces.salt, count) + name
+    plain = netstring.encode(fields)
+    length = len(plain) + TAG_BYTES
+    header = START + HEADER.pack(key.number, len(name), length, generation, nonces.salt, count) + name
     subkey = _subkey(key, generation, nonces.salt, name)
-    packet = header + key.cipher(subkey).encrypt(_nonce(count), netstring.encode(fields), header)
+    packet = header + key.cipher(subkey).encrypt(_nonce(count), plain, header)
+    assert len(packet) == len(header) + length
     if len(packet) > MAX_PACKET_BYTES:
         raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
     return packet
@@ -66,10 +69,12 @@ def unseal(packet: bytes, keys: AuthKeys) -> Fields:
         raise WireError(f"packet longer than {MAX_PACKET_BYTES} bytes")
     if len(packet) < len(START) + HEADER.size + TAG_BYTES:
         raise WireError("an encrypted packet that is too short")
-    number, name_length, generation, salt, count = HEADER.unpack_from(packet, len(START))
+    number, name_length, length, generation, salt, count = HEADER.unpack_from(packet, len(START))
     body = len(START) + HEADER.size + name_length
     key, name = keys.key(number), packet[len(START) + HEADER.size : body]
-    if key is None or not key.encrypts or len(packet) < body + TAG_BYTES:
+    if len(packet) != body + length or length < TAG_BYTES:
+        raise WireError("an encrypted packet that is longer or shorter than it says")
+    if key is None or not key.encrypts:
         raise BadSignature("no key of ours opens the packet")
     from cryptography.exceptions import InvalidTag  # loaded late: most nodes of old clusters never need it
 
@@ -83,6 +88,15 @@ def unseal(packet: bytes, keys: AuthKeys) -> Fields:
     if fields.text("src") != decode_text(name) or fields.hexadecimal("hg") != generation:
         raise WireError("a sender who is another one inside")
     return fields
+
+
+def length(data: bytes) -> int:
+    """How long the packet is that begins `data`; 0 when too little of it is there. Whether it is authentic is another
+    question."""
+    if len(data) < len(START) + HEADER.size:
+        return 0
+    _, name_length, encrypted_length, *_ = HEADER.unpack_from(data, len(START))
+    return len(START) + HEADER.size + int(name_length) + int(encrypted_length)
 
 
 def _subkey(key: Key, generation: int, salt: bytes, name: bytes) -> bytes:
