@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -45,14 +46,14 @@ class OpenMedium(Protocol):
         """(the sender's name, a packet), or None for what is no packet. Raises BlockingIOError, OSError."""
 
 
-class Datagrams:
+class Datagrams(ABC):
     """What the media over UDP have in common."""
 
     socket: socket.socket
 
+    @abstractmethod
     def target(self, peer: str) -> SocketAddress:
         """The socket address of a peer's name ("" for all). Raises ValueError for a name that is none."""
-        raise NotImplementedError
 
     @property
     def where(self) -> str:
