@@ -30,8 +30,8 @@ GENERATIONS_VARIABLE = "HA_RMD_GENERATIONS"
 MAX_GENERATIONS = 16
 """Each leaves its frames and objects to the next: after so many a fresh interpreter begins."""
 
-MAX_SHORT_LIVES_OF_IMAGE = 1
-"""One rmd may die young and the next is still made of the same image; then the image is suspected."""
+MAX_SHORT_LIVES_OF_IMAGE = 3
+"""So many rmds in a row may die young, and the next is still made of the same image; then the image is suspected."""
 
 _LEGACY: list[object] = []
 """What the former processes owned. Nothing of it may be collected: a socket that is would close a descriptor whose
