@@ -7,7 +7,7 @@
                                              all have it durable: Commit         core/journal
     caller ◄── Written ────────────────────┘     │
                                                  ▼
-    readers ◄── shared memory: one immutable segment a version, one word that names the newest    io/publisher, reader
+    readers ◄── shared memory: an immutable segment for all that was committed together, one word that names the newest
     subscribers ◄── Changed (a v2 diff)                                                           core/readers
 
 Three states of a version: applied (the head), durable here (acknowledged to the writer), committed (durable on every
