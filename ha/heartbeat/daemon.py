@@ -7,6 +7,10 @@ import dataclasses
 import os
 import sys
 
+# Loaded into rmd's image, from which this worker is forked: loading it at each restart would take longer than half of
+# a short deadtime.
+import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
+
 from ha.heartbeat.core import build
 from ha.heartbeat.io.config import boot_id, load, load_authkeys, numeric_apiauth
 from ha.heartbeat.io.keyfile import KeyFile

@@ -29,6 +29,7 @@ from ha.heartbeat.model.api import (
 )
 from ha.heartbeat.model.stream import Frame, is_module_name
 from ha.heartbeat.model.wire import Fields, Framing, Value, WireError, decode_unsigned, encode_unsigned
+from ha.heartbeat.model.wire.packet import ALGORITHM, PAYLOAD
 from ha.heartbeat.msg import ModuleStatus
 from ha.machine import Client, Execute
 
@@ -39,7 +40,12 @@ _KEEP = 1  # in a filter: events that change something
 
 QUERY_OF_CLIENT, RESPONSE_OF_CLIENT = "query-cstatus", "respond-cstatus"
 MAX_LEGACY_MESSAGE_BYTES = 60_000  # one UDP datagram with our fields and the signature
-SET_BY_US = ("src", "srcuuid", "from_id", "to_id", "seq", "hg", "ts", "ttl")
+SET_BY_US = ("src", "srcuuid", "from_id", "to_id", "seq", "hg", "ts", "ttl", "auth", ALGORITHM, PAYLOAD)
+"""Fields that no client may set: what it says in a compressed payload would be taken for a message of this node."""
+
+OWN_TYPES = ("status", "reqnodes", "repnodes", "hbapi-clstat", "query-cstatus", "respond-cstatus", "shutdone")
+OWN_PREFIXES = ("NS_", "hbapi-")
+"""Types of heartbeat's own: from a client, signed by us, they would be orders to other nodes."""
 
 Pairs = list[tuple[str, Value]]
 
@@ -322,6 +328,10 @@ class Api:
         for node in self.peers.alive():
             if node.ours and dest in ("", node.name):
                 self.peers.submit(node, Frame("message", name, name, body))
+        kind = fields.text("t")
+        if kind in OWN_TYPES or kind.startswith(OWN_PREFIXES):
+            self.context.complain("own type", "warning", f"{session.name} may not send {kind[:40]!a} to other nodes")
+            return
         addressee = self.peers.nodes.get(dest)
         if self.peers.legacy_alive() and (not dest or (addressee is not None and not addressee.ours)):
             self._to_legacy(session, addressed)

@@ -10,7 +10,7 @@ import pytest
 
 from ha.heartbeat.core.sequence import HISTORY_PACKETS, History, PeerSequence
 from ha.heartbeat.model.api import ApiSend
-from ha.heartbeat.model.wire import Fields, decode_unsigned, encode_unsigned, pack, unpack
+from ha.heartbeat.model.wire import Compression, Fields, compress, decode_unsigned, encode_unsigned, pack, unpack
 from ha.heartbeat.msg import ApiFrame
 from ha.machine import Client, Packet, Received, Send, Wire
 from tests.unit.heartbeat.wire_world import KEYS, World
@@ -198,6 +198,24 @@ def test_messages_of_ours_reach_its_clients(peer: OldPeer) -> None:
     assert [m.text("dest") for m in chat.say(t="hello", dest="b")] == ["b"]
     assert chat.say(t="hello", text="x" * 100_000) == []
     assert any("too large" in note.text for _, note in peer.world.hosts["a"].notes)
+
+
+@pytest.mark.parametrize("kind", ["status", "reqnodes", "NS_rexmit", "NS_ha_hello", "hbapi-clstat", "respond-cstatus"])
+def test_a_client_cannot_speak_for_heartbeat(peer: OldPeer, kind: str) -> None:
+    peer.status("active")
+    assert Chat(peer.world).say(t=kind, st="dead", leave="1", protocol="1", dest="b") == []
+
+
+def test_a_client_cannot_hide_a_message_of_heartbeat_in_a_compressed_one(peer: OldPeer) -> None:
+    peer.status("active")
+    chat = Chat(peer.world)
+    hidden = compress(
+        Fields([("t", "status"), ("st", "dead"), ("src", "b"), ("hg", "ff")]), Compression("zlib", 0, True)
+    )
+    frame = ApiFrame(data=encode_unsigned(Fields([("t", "hello"), *hidden])))
+    effects = peer.world.step("a", Received(chat.client, frame))
+    sent = [unpack(e.message.data, KEYS) for e in effects if isinstance(e, Send) and isinstance(e.to, Wire)]  # type: ignore[attr-defined]
+    assert [(packet.text("t"), packet.text("src"), packet.text("st")) for packet in sent] == [("hello", "a", "")]
 
 
 def test_clients_hear_of_each_other(peer: OldPeer) -> None:
