@@ -100,7 +100,8 @@ def test_each_restarts_under_the_eyes_of_the_other(pair: MixedPair) -> None:
     pair.both_active()
 
 
-def test_a_goodbye_is_understood_on_both_sides(pair: MixedPair) -> None:
+def test_a_graceful_stop_on_each_side(pair: MixedPair) -> None:
+    """Ours says goodbye. 3.0.6 does so in haresources mode only: with a CRM it falls silent."""
     pair.start_old()
     pair.start_ours()
     pair.both_active()
@@ -110,10 +111,7 @@ def test_a_goodbye_is_understood_on_both_sides(pair: MixedPair) -> None:
     pair.start_ours()
     pair.both_active()
     pair.stop_old()
-    wait_for(
-        lambda: "active => left: it said goodbye" in pair.we_say(), "ours hears its goodbye", legacy_lab.PATIENCE_S
-    )
-    assert pair.state_at_ours(OLD) == "dead"
+    wait_for(lambda: pair.state_at_ours(OLD) == "dead", "ours misses 3.0.6", legacy_lab.PATIENCE_S)
 
 
 def test_death_is_noticed_on_both_sides(pair: MixedPair) -> None:

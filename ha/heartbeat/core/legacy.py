@@ -20,6 +20,7 @@ from ha.heartbeat.model.wire import Fields, Value, WireError
 
 CLIENT_STATUS = "hbapi-clstat"
 QUERY, RESPONSE = "query-cstatus", "respond-cstatus"
+SHUT_DOWN = "shutdone"
 MAX_CLIENTS = 100  # of one node
 SERVICE = ("status", "reqnodes", "repnodes")
 """Numbered types that are heartbeat's own and wait for no gap."""
@@ -119,6 +120,11 @@ class Legacy:
             ]
         )
 
+    def _shut_down(self, node: Node, fields: Fields) -> None:
+        """Said in haresources mode once its resources are released. With a CRM it stops without a word."""
+        if fields.text("st") == "dead":
+            self.peers.leave(node)
+
     def _response(self, _node: Node, fields: Fields) -> None:
         self.peers.audience.legacy_response(fields.text("to_id"), fields)
 
@@ -129,4 +135,5 @@ HANDLERS: dict[str, Handler] = {
     CLIENT_STATUS: Legacy._client_status,
     QUERY: Legacy._query,
     RESPONSE: Legacy._response,
+    SHUT_DOWN: Legacy._shut_down,
 }

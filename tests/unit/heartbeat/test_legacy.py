@@ -248,6 +248,14 @@ def test_loss_delays_acknowledgements_but_does_not_lose_them() -> None:
     assert sequence.acknowledge() == 0
 
 
+def test_it_leaves_when_it_has_released_its_resources(peer: OldPeer) -> None:
+    peer.status("active")
+    peer.say("resource", rsc_hold="none", isstable="0", info="shutdown")
+    assert peer.world.hosts["a"].state_of("b") == "active"
+    peer.say("shutdone", st="dead")
+    assert peer.world.hosts["a"].state_of("b") == "left"
+
+
 def test_modules_cannot_reach_it(peer: OldPeer) -> None:
     peer.status("active")
     peer.world.transmit("a", "b", b"x")
