@@ -83,7 +83,9 @@ class Legacy:
         """Hand over what no gap precedes any more."""
         gap = min(node.sequence.missing, default=node.sequence.last + 1)
         for seq in sorted(number for number in node.held if number < gap):
-            fields = node.held.pop(seq)
+            fields = node.held.pop(seq, None)
+            if fields is None:
+                break  # the node has left by the message before
             if fields.text("dest") in ("", self.context.node):
                 self._handle(node, fields)
         assert len(node.held) <= node.sequence.last - gap + 1, (gap, node.sequence.last, list(node.held))

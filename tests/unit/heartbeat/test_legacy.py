@@ -256,6 +256,18 @@ def test_it_leaves_when_it_has_released_its_resources(peer: OldPeer) -> None:
     assert peer.world.hosts["a"].state_of("b") == "left"
 
 
+def test_what_is_held_behind_its_goodbye_is_dropped(peer: OldPeer) -> None:
+    peer.status("active")
+    chat = Chat(peer.world)
+    chat.read()
+    peer.say("shutdone", st="dead", seq=3)
+    peer.say("hello", n="1", seq=4, from_id="chat", to_id="chat")
+    assert peer.world.hosts["a"].state_of("b") == "active"
+    peer.say("hello", n="0", seq=2, from_id="chat", to_id="chat")
+    assert peer.world.hosts["a"].state_of("b") == "left"
+    assert [m.text("n") for m in chat.read() if m.text("t") == "hello"] == ["0"]
+
+
 def test_modules_cannot_reach_it(peer: OldPeer) -> None:
     peer.status("active")
     peer.world.transmit("a", "b", b"x")
