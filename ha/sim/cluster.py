@@ -129,6 +129,14 @@ class Cluster:
         """Orderly: resources first. The machine stays on with its workers stopped."""
         self.node(name).supervisor.leave()
 
+    def end_workers(self, name: str) -> None:
+        """rmd waits no longer for the crmd to leave: every worker is ended, whatever runs here."""
+        self.node(name).supervisor.left()
+
+    def fill_disk(self, name: str, *, full: bool) -> None:
+        self.world.log(name, "operator", "the disk is full" if full else "the disk has room")
+        self.node(name).disk.full = full
+
     # Programs --------------------------------------------------------------------------------------------------------
 
     def request_id(self) -> str:

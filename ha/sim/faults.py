@@ -132,14 +132,23 @@ def hurry_node(trouble: Trouble) -> None:
     node = trouble.node()
     if "crmd" not in node.processes or node.paused:
         return
-    shut_down_node(trouble)
+    for resource_id in trouble.resources:
+        rule = Misbehaviour("slow", resource_id, "stop", node=node.name, extra_ms=5_000, count=1)
+        trouble.cluster.misbehave(rule)
+    trouble.cluster.world.log(node.name, "operator", "shut down")
+    trouble.cluster.shut_down(node.name)
 
     def lose_patience() -> None:
         if node.powered and node.supervisor.wanted:
             trouble.cluster.world.log(node.name, "operator", "loses patience: the workers are ended")
-            node.supervisor.left()
+            trouble.cluster.end_workers(node.name)
+
+    def boot() -> None:
+        node.power_off("the operator switches it off")
+        node.power_on()
 
     trouble.later(10, 3_000, lose_patience)
+    trouble.later(10_000, 30_000, boot)
 
 
 def standby_node(trouble: Trouble) -> None:
@@ -218,13 +227,8 @@ def slow_disk(trouble: Trouble) -> None:
 def fill_disk(trouble: Trouble) -> None:
     """The CIB cannot be written there for a while: nothing may be acknowledged that is not safe."""
     node = trouble.node()
-    trouble.cluster.world.log(node.name, "operator", "the disk is full")
-    node.disk.full = True
-
-    def empty() -> None:
-        node.disk.full = False
-
-    trouble.later(300, 8_000, empty)
+    trouble.cluster.fill_disk(node.name, full=True)
+    trouble.later(300, 8_000, lambda: trouble.cluster.fill_disk(node.name, full=False))
 
 
 def turn_clock(trouble: Trouble) -> None:

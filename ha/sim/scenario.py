@@ -281,6 +281,17 @@ def _shut_down(scenario: Scenario, match: re.Match[str], more: list[str]) -> Non
     scenario.cluster.shut_down(match["node"])
 
 
+@verb(r"end workers of (?P<node>\w+)")
+def _end_workers(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
+    scenario.note(f"end the workers of {match['node']}")
+    scenario.cluster.end_workers(match["node"])
+
+
+@verb(r"disk of (?P<node>\w+) (?P<what>is full|has room)")
+def _disk(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
+    scenario.cluster.fill_disk(match["node"], full=match["what"] == "is full")
+
+
 @verb(r"(?P<what>pause|resume) (?P<node>\w+)")
 def _pause(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     node = scenario.cluster.node(match["node"])

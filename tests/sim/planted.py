@@ -284,17 +284,17 @@ class DeafLrmd(Planted):
 
 
 PLANTS: tuple[Plant, ...] = (
-    Plant("view ids used twice", ForgetfulCcm, "P2", ground=True, likely=12),
-    Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True, likely=16),
+    Plant("view ids used twice", ForgetfulCcm, "P2", ground=True, likely=25),
+    Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True, likely=4),
     Plant("messages delivered twice", StutteringHeartbeat, "order", ground=True),
     Plant("a stale DC", StaleDc, "P2", likely=2),
     Plant("two DCs in a view", UsurperCrmd, "P2"),
     Plant("a lost acknowledgement", LosingCib, "P3", likely=4),
     Plant("equal versions with different bytes", SloppyCib, "P3"),
     Plant("a start before the fence is confirmed", HastyStonith, "P1", likely=5),
-    Plant("a fence device that failed taken for one that confirmed", CredulousStonith, "P1"),
-    Plant("a goodbye while resources run", PoliteHeartbeat, "P1"),
+    Plant("a fence device that failed taken for one that confirmed", CredulousStonith, "P1", likely=15),
+    Plant("a goodbye while resources run", PoliteHeartbeat, "P4", likely=8),
     Plant("a loss taken for a goodbye", TrustingCrmd, "P1", likely=36),
-    Plant("an LRM that begins anew", TidyLrmd, "P4"),
-    Plant("a failure that nobody hears of", DeafLrmd, "liveness", likely=16),
+    Plant("an LRM that begins anew", TidyLrmd, "P4", likely=8),
+    Plant("a failure that nobody hears of", DeafLrmd, "liveness", likely=9),
 )

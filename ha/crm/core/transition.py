@@ -178,6 +178,8 @@ class Transition:
         if isinstance(order.what, Leave):
             self.crmd.status.set_expected_down(node)  # its LRM has confirmed that nothing runs there (P1)
             self._end(order, True, "")
+            if not self.busy:
+                self.crmd.shutdown.transition_done()
 
     def ordered_done(self, node: str, message: OrderDone) -> None:
         order = self.outstanding.get(message.transition_key)

@@ -164,6 +164,14 @@ def test_a_node_leaves_only_when_its_lrm_says_so_too() -> None:
     assert world.nodes["n3"].left and world.nodes["n3"].nothing_runs and active_on(world, "A") == ["n1"]
 
 
+def test_a_dc_on_which_nothing_runs_leaves() -> None:
+    """Its transition is over before its LRM has said that it may."""
+    world = cluster("n1", "n2", "n3", configuration="<resources/>")
+    leave_cluster(world, "n1")
+    world.run(1_000)
+    assert world.nodes["n1"].left and world.nodes["n1"].nothing_runs
+
+
 def test_a_leave_that_took_too_long_makes_nobody_believe_that_nothing_runs() -> None:
     world = cluster("n1", "n2", "n3", configuration=options(shutdown_escalation="5s") + RESOURCES)
     world.outcome = lambda node, order: 1 if order.operation == "stop" else 0
