@@ -3,6 +3,7 @@
 
 loop      waits, steps the core, carries out its effects
 beats     datagrams of beats, with the kernel's word on who sent them
+applications  the classic apphb socket
 links     a listening stream socket for workers and programs (rmd uses it too)
 stderr    standard error, without ever waiting for it (rmd uses it too)
 rmd       the other half of the root pair: its channel, its life, its replacement

@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,9 @@ from ha.root import Root
 GENERATIONS_VARIABLE = "HA_RMD_GENERATIONS"
 """How many rmds have handed on this image."""
 
+EXIT_FAILED = 70
+"""sysexits.h, EX_SOFTWARE."""
+
 MAX_GENERATIONS = 16
 """Each leaves its frames and objects to the next: after so many a fresh interpreter begins."""
 
@@ -39,7 +43,19 @@ number belongs to somebody else by then."""
 
 
 def succeed(root: Root, call: Succession) -> NoReturn:
-    """Does not return. An exception ends the process: the watchdog, or init, is the second line.
+    """Does not return. An error ends the process, and is told on standard error, which is rmd's log by then: the
+    watchdog, or init, is the second line."""
+    status = EXIT_FAILED
+    try:
+        status = _become_rmd(root, call)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _become_rmd(root: Root, call: Succession) -> int:
+    """Returns the new rmd's exit status.
 
     Real-time scheduling is kept until the new rmd has started its workers: until then this node is silent, and its
     peers count the milliseconds. What it forks is ordinary (SCHED_RESET_ON_FORK).
@@ -58,7 +74,7 @@ def succeed(root: Root, call: Succession) -> NoReturn:
     _forget_the_former(call)
     from ha.rmd.daemon import main_cli  # it starts the loop that forks whoever comes here
 
-    os._exit(main_cli(arguments))
+    return main_cli(arguments)
 
 
 def _take_the_log_for_output(root: Root) -> None:
