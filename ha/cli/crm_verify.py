@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("-p", "--xml-pipe", action="store_true", help="from standard input")
     p.add_argument("-S", "--save-xml", metavar="FILE", help="write the CIB that was checked to FILE")
     p.add_argument("-V", "--verbose", action="count", default=0)
-    p.add_argument("-q", "--quiet", action="store_true")
+    p.add_argument("-q", "--quiet", action="store_true", help="the exit code alone tells")
+    p.add_argument("--output-as", choices=("text", "xml"), default="text", help="xml goes to standard output")
     return p
 
 
@@ -34,6 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(argv)
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
+    code, complaints = check(options)
+    if options.output_as == "xml":
+        print_xml(argv, code, complaints)
+    else:
+        print_text(options.quiet, code, complaints)
+    return code
+
+
+def check(options: argparse.Namespace) -> tuple[int, list[str]]:
+    """(exit code, what is wrong)."""
     from ha.cli.cib_source import SourceError
     from ha.root import RootError
 
@@ -43,18 +54,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.save_xml:
             Path(options.save_xml).write_bytes(data)
     except SourceError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return error.code
+        return error.code, [str(error)]
     except (OSError, RootError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return Exit.CANNOT_CREATE
-    if not options.quiet:
-        for text in complaints:
-            print(f"error: {text}", file=sys.stderr)
-    if complaints:
+        return Exit.CANNOT_CREATE, [str(error)]
+    return (Exit.CONFIGURATION if complaints else Exit.OK), complaints
+
+
+def print_text(quiet: bool, code: int, complaints: Sequence[str]) -> None:
+    if code == Exit.CONFIGURATION:
+        if not quiet:
+            for text in complaints:
+                print(f"error: {text}", file=sys.stderr)
         print("Errors found during check: config not valid", file=sys.stderr)
-        return Exit.CONFIGURATION
-    return Exit.OK
+    else:
+        for text in complaints:
+            print(f"{PROGRAM}: {text}", file=sys.stderr)
+
+
+def print_xml(argv: Sequence[str] | None, code: int, complaints: Sequence[str]) -> None:
+    from ha.cli.exit_codes import WORDS
+    from ha.cli.xml_result import XmlResult
+
+    result = XmlResult([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
+    print(result.finish(code, WORDS[code], complaints), end="")
 
 
 def read(options: argparse.Namespace) -> bytes:

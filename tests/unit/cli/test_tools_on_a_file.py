@@ -171,6 +171,15 @@ def test_verify_accepts_the_valid_and_names_what_is_wrong(cib: Path, capsys: pyt
     assert run(crm_verify, ["-x", "/nonexistent"]) == 66
 
 
+@pytest.mark.parametrize(("text", "code", "errors"), [(CIB, 0, 0), ("<cib", 78, 1)])
+def test_verify_answers_programs_in_xml(text: str, code: int, errors: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(crm_verify, ["--output-as=xml", "-X", text]) == code
+    answer = etree.fromstring(capsys.readouterr().out)
+    assert answer.tag == "pacemaker-result"
+    assert answer.xpath("string(status/@code)") == str(code)
+    assert len(answer.findall("status/errors/error")) == errors
+
+
 def test_a_diff_applied_gives_the_new_configuration(
     cib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
