@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _start(root: Root, *, foreground: bool, takeover: str | None) -> int:
     node = root.node_name()
     prepare(root)
+    tempfile.tempdir = str(root.run_dir)  # supervisor wants one, and on a read-only system nothing else is writable
     settings = read_settings(root)
     read_apphbd_settings(root)  # a mistake in apphbd.cf is better told here than by a dead apphbd
     configuration = write_configuration(root, stanzas(root))
