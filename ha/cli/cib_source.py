@@ -59,9 +59,7 @@ class LiveCib:
         from ha.cib.msg import Answer, Query
 
         user = os.environ.get("CIB_user", "")
-        request = Query(
-            request_id=self.new_request_id(), scope=scope, xpath=xpath, no_children=no_children, user=user
-        )
+        request = Query(request_id=self.new_request_id(), scope=scope, xpath=xpath, no_children=no_children, user=user)
         answer = self._ask(request)
         if not isinstance(answer, Answer):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a query")
@@ -95,13 +93,29 @@ class LiveCib:
             raise SourceError(Exit.NOT_CONNECTED, str(error)) from error
 
 
-def chosen_file() -> Path | None:
-    """The file that CIB_file or CIB_shadow name, None when the running cluster is meant."""
+PACEMAKER_CIB_FOLDER = Path("/var/lib/pacemaker/cib")
+"""Where crmsh looks for root's shadow copies."""
+
+
+def shadow_file(name: str) -> Path:
+    """The file of shadow copy `name`: in CIB_shadow_dir; else in Pacemaker's folder (root, where it exists) or a
+    temporary one, as crmsh looks for it too. Raises SourceError for a name that is no file name."""
+    if not name or "/" in name or "\0" in name:
+        raise SourceError(Exit.USAGE, f"{name!r} cannot name a shadow copy: use letters and digits")
+    if folder := os.environ.get("CIB_shadow_dir"):
+        return Path(folder) / f"shadow.{name}"
+    if os.getuid() == 0 and PACEMAKER_CIB_FOLDER.is_dir():
+        return PACEMAKER_CIB_FOLDER / f"shadow.{name}"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"shadow.{name}"
+
+
+def chosen_file(*, shadow: bool = True) -> Path | None:
+    """The file that CIB_shadow or CIB_file name (a shadow copy wins, unless told to be overlooked), None when the
+    running cluster is meant."""
+    if shadow and (copy := os.environ.get("CIB_shadow")):
+        return shadow_file(copy)
     if name := os.environ.get("CIB_file"):
         return Path(name)
-    if shadow := os.environ.get("CIB_shadow"):
-        folder = os.environ.get("CIB_shadow_dir") or os.environ.get("TMPDIR") or "/tmp"
-        return Path(folder) / f"shadow.{shadow}"
     return None
 
 
@@ -117,9 +131,9 @@ def read_file(path: Path) -> bytes:
         raise SourceError(Exit.NO_INPUT, f"{path}: {error.strerror}") from error
 
 
-def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> CibSource:
+def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS, *, shadow: bool = True) -> CibSource:
     """The CIB that the environment chooses, to read and to change. Raises SourceError."""
-    path = chosen_file()
+    path = chosen_file(shadow=shadow)
     if path is None:
         return connect(root, program, timeout_ms)
     from ha.cli.cib_file import CibFile

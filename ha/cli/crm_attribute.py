@@ -139,9 +139,11 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
 
 def carry_out(root: Root, cib: CibSource, place: Place, options: argparse.Namespace) -> int:
+    from ha.cli.cib_source import chosen_file
+
     if options.update is None and not options.delete:
         return query(cib, place, options)
-    if place.kind == "status" and "CIB_file" not in os.environ:
+    if place.kind == "status" and chosen_file() is None:
         return update_transient(root, place, None if options.delete else options.update)
     if options.delete:
         return delete(cib, place, options)

@@ -94,6 +94,8 @@ def read(options: argparse.Namespace) -> bytes:
 
 def problems(data: bytes) -> list[str]:
     """Breaches of the grammar, double ids, references to nothing; then what the policy engine cannot use."""
+    from lxml import etree
+
     from ha.cib.model.document import Document
     from ha.cib.model.references import dangling, duplicates
     from ha.cib.model.refusal import Refusal
@@ -105,6 +107,11 @@ def problems(data: bytes) -> list[str]:
         document = Document.from_bytes(data)
     except Refusal as refusal:
         return [str(refusal)]
+    if document.root.tag == "cib" and document.root.find("status") is None:
+        # crmsh pipes the configuration alone, before each commit.
+        etree.SubElement(document.root, "status")
+        document = Document.from_bytes(etree.tostring(document.root))
+        data = etree.tostring(document.root)
     breach = load_schema().check(document)
     found = [str(breach)] if breach is not None else []
     found += [str(refusal) for refusal in duplicates(document.root)]

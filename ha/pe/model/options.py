@@ -37,8 +37,14 @@ def _number(text: str) -> bool:
     return parse(text) is not None
 
 
-def _one_of(*words: str) -> Callable[[str], bool]:
-    return lambda text: text.lower() in words
+class OneOf:
+    """Allows these words, which the options' metadata lists."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> bool:
+        return text.lower() in self.words
 
 
 def _any(_text: str) -> bool:
@@ -47,7 +53,7 @@ def _any(_text: str) -> bool:
 
 _TABLE = (
     Option("cluster-name", "", "text", _any, "name of the cluster, given to nodes as an attribute"),
-    Option("no-quorum-policy", "stop", "word", _one_of("stop", "freeze", "ignore", "demote", "fence", "suicide"),
+    Option("no-quorum-policy", "stop", "word", OneOf("stop", "freeze", "ignore", "demote", "fence", "suicide"),
            "what to do with resources when the partition has no quorum"),
     Option("symmetric-cluster", "true", "boolean", _flag, "whether resources may run on any node by default"),
     Option("stop-all-resources", "false", "boolean", _flag, "stop everything"),
@@ -59,7 +65,7 @@ _TABLE = (
     Option("enable-startup-probes", "true", "boolean", _flag, "find out what is active before starting anything"),
     Option("start-failure-is-fatal", "true", "boolean", _flag, "one failed start bans the node"),
     Option("fencing-enabled", "true", "boolean", _flag, "nodes that may be unsafe are fenced", "stonith-enabled"),
-    Option("fencing-action", "reboot", "word", _one_of("reboot", "off", "poweroff"), "what fencing does",
+    Option("fencing-action", "reboot", "word", OneOf("reboot", "off", "poweroff"), "what fencing does",
            "stonith-action"),
     Option("fencing-timeout", "60s", "duration", _time, "how long fencing may take", "stonith-timeout"),
     Option("have-watchdog", "false", "boolean", _flag, "nodes fence themselves by a watchdog"),
@@ -72,12 +78,12 @@ _TABLE = (
     Option("batch-limit", "0", "count", _number, "actions under way at once, 0 for no limit"),
     Option("migration-limit", "-1", "count", _number, "live migrations under way at once per node, -1 for no limit"),
     Option("node-health-strategy", "none", "word",
-           _one_of("none", "migrate-on-red", "only-green", "progressive", "custom"), "what node health attributes do"),
+           OneOf("none", "migrate-on-red", "only-green", "progressive", "custom"), "what node health attributes do"),
     Option("node-health-base", "0", "score", _number, "score every node starts with (progressive)"),
     Option("node-health-green", "0", "score", _number, "score of green"),
     Option("node-health-yellow", "0", "score", _number, "score of yellow"),
     Option("node-health-red", "-INFINITY", "score", _number, "score of red"),
-    Option("placement-strategy", "default", "word", _one_of("default", "utilization", "minimal", "balanced"),
+    Option("placement-strategy", "default", "word", OneOf("default", "utilization", "minimal", "balanced"),
            "how utilization attributes take part"),
     Option("shutdown-lock", "false", "boolean", _flag, "resources wait for their node's return from a clean shutdown"),
     Option("shutdown-lock-limit", "0", "duration", _time, "how long they wait, 0 for ever"),
