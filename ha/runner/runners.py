@@ -22,8 +22,8 @@ UNNAMED = Holder(-1, -1)
 
 FORK_PATIENCE_MS = 1_000
 FORK_STRIKES = 2
-"""A fork server that has not answered for this long, looked at this often, is stuck. More than one look, because after
-a pause of the whole machine the first comes before the server had a chance to run."""
+"""A fork server that has answered nobody for this long, looked at this often, is stuck. More than one look, because
+after a pause of the whole machine the first comes before the server had a chance to run."""
 
 OnEnd = Callable[[End], None]
 
@@ -50,6 +50,7 @@ class Runners:
         self._asked: dict[str, OnEnd] = {}  # forks not answered yet
         self._pidfds: dict[str, int] = {}
         self._unsent: list[str] = []
+        self._answers = 0
         watcher.watch(server.socket.fileno(), self._on_forked)
 
     def close(self) -> None:
@@ -107,8 +108,13 @@ class Runners:
             self._unsent.append(job_id)  # goes out with the next answer; forks are under way, so one will come
 
     def _look_again(self, job_id: str, strikes: int) -> None:
+        answers = self._answers
+
         def look() -> None:
             if job_id not in self._asked:
+                return
+            if self._answers > answers:  # busy with the jobs before this one: not stuck
+                self._look_again(job_id, FORK_STRIKES)
                 return
             if strikes > 1:
                 self._look_again(job_id, strikes - 1)
@@ -121,6 +127,7 @@ class Runners:
     def _on_forked(self) -> None:
         while (answer := self._server.answer()) is not None:
             job_id, pidfd, code = answer
+            self._answers += 1
             on_end = self._asked.pop(job_id)
             if pidfd < 0:
                 assert code != 0

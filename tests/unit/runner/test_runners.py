@@ -6,14 +6,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ha.runner.model import End, Holder, Job
-from ha.runner.runners import OnEnd, Runners
+from ha.runner.runners import FORK_PATIENCE_MS, FORK_STRIKES, OnEnd, Runners
 from ha.runner.server import ForkServer
 from ha.runner.spool import Spool
 from tests.unit.runner.watching import Waiter
@@ -135,6 +136,69 @@ def test_a_stuck_fork_server_is_killed_and_ends_the_worker(bench: Bench, tmp_pat
     other.await_end(job, bench.note(job))
     assert bench.ends[job].fate == "revoked"
     assert not (tmp_path / "ran").exists()
+
+
+class SlowServer:
+    """In the fork server's place: it refuses each job, when the test says so."""
+
+    def __init__(self) -> None:
+        self.socket, self._other = socket.socketpair()
+        self.asked: list[str] = []
+        self.answers: list[tuple[str, int, int]] = []
+        self.killed = False
+
+    def request(self, job_id: str) -> None:
+        self.asked.append(job_id)
+
+    def answer(self) -> tuple[str, int, int] | None:
+        return self.answers.pop(0) if self.answers else None
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class Hours:
+    """A watcher whose time the test lets pass."""
+
+    def __init__(self) -> None:
+        self.time_ms = 0
+        self.calls: list[tuple[int, Callable[[], None]]] = []
+        self.readable: Callable[[], None] = lambda: None
+
+    def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
+        self.readable = on_readable
+
+    def now(self) -> int:
+        return self.time_ms
+
+    def call_at(self, deadline: int, call: Callable[[], None]) -> None:
+        self.calls.append((deadline, call))
+
+    def advance(self, duration_ms: int) -> None:
+        self.time_ms += duration_ms
+        due = [call for deadline, call in self.calls if deadline <= self.time_ms]
+        self.calls = [entry for entry in self.calls if entry[0] > self.time_ms]
+        for call in due:
+            call()
+
+
+def test_a_fork_server_that_is_slow_but_at_work_is_not_stuck(tmp_path: Path) -> None:
+    server, hours = SlowServer(), Hours()
+    runners = Runners(Spool(tmp_path / "spool"), server, hours)  # type: ignore[arg-type]
+    ends: list[str] = []
+    for number in range(5):
+        job = Job(id=f"j{number}", argv=("/bin/true",), timeout_ms=1_000)
+        runners.start(job, lambda end: ends.append(end.fate))
+    for job_id in server.asked[:4]:
+        hours.advance(FORK_PATIENCE_MS)
+        server.answers.append((job_id, -1, errno.EAGAIN))
+        hours.readable()
+    assert ends == ["not started"] * 4
+    assert not server.killed
+    with pytest.raises(ChildProcessError, match="no runner for j4"):
+        for _ in range(FORK_STRIKES + 1):
+            hours.advance(FORK_PATIENCE_MS)
+    assert server.killed
 
 
 # Adoption ------------------------------------------------------------------------------------------------------------
