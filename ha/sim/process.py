@@ -145,6 +145,7 @@ class Process:
     def _take_turn(self) -> None:
         self._turn = None
         assert self.alive
+        assert self._inbox, f"{self!r} has a turn and nothing to hear"
         entry = self._inbox.popleft()
         event = self._from_socket(*entry) if isinstance(entry, tuple) else entry
         if event is not None:
@@ -254,6 +255,9 @@ class Process:
             ticket.cancel()
         else:
             self._inbox = deque(e for e in self._inbox if not (isinstance(e, Fired) and e.timer == timer))
+            if not self._inbox and self._turn is not None:  # effects behind a Persist take it back before its turn
+                self._turn.cancel()
+                self._turn = None
 
     def _persist(self, effect: Persist) -> None:
         self._writing = True

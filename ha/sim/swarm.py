@@ -127,8 +127,9 @@ class Swarm:
             return self._result(violation.promise, str(violation))
         except (NotIdle, OperatorError) as error:
             return self._result("liveness", str(error))
-        except AssertionError as error:
-            return self._result("invariant", f"{error}\n{''.join(traceback.format_exception(error)[-6:])}")
+        except Exception as error:  # a worker that ends with a trace has broken an invariant, and the seed must be told
+            told = "".join(traceback.format_exception(error)[-6:])
+            return self._result("invariant", f"{type(error).__name__}: {error}\n{told}")
         return self._result("", "")
 
     def _result(self, promise: str, failure: str) -> Result:

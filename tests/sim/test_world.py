@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ha.machine import Arm, Connected, Disarm, Execute, Lost, Note, Persist, Started
+from ha.machine import Arm, Connected, Disarm, Execute, Fired, Lost, Note, Persist, Started
 from ha.sim.agents import AgentCall, AgentOutcome, Misbehaviour
 from ha.sim.world import World
 from tests.sim.toys import Script, pulse, pulse_stack, script_stack, started
@@ -150,6 +150,20 @@ def test_a_timer_that_rang_unheard_can_still_be_disarmed() -> None:
     world = started(script_stack([first, [Disarm("b")]], made), ["n1"])
     world.run_for(1_000)
     assert made[0].fired() == ["a"]
+
+
+def test_a_ring_is_taken_back_by_effects_that_waited_for_the_disk() -> None:
+    made: list[Script] = []
+    world = started(script_stack([[]], made), ["n1"])
+    world.run_for(1_000)
+    process = world.nodes["n1"].processes["attrd"]
+    process._ring("a")
+    process._disarm(Disarm("a"))
+    world.run_for(1_000)
+    assert made[0].fired() == []
+    process.post(Fired("b"))
+    world.run_for(1_000)
+    assert made[0].fired() == ["b"]
 
 
 def test_a_paused_machine_fires_its_timers_late() -> None:
