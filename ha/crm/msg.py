@@ -136,12 +136,14 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     """A promise to follow the sender of the offer and nobody else in this view, until it is known to be gone.
 
     `to_established`: the offer said that its sender is DC; until it hears this, the DC goes on saying so.
+    `taken`: the results reported up to this number are a DC's, of this view or of another one.
     """
 
     view: ViewId
     term: int
     incarnation: str
     feature_set: str
+    taken: int = 0
     to_established: bool = False
     leaving: bool = False
 

@@ -15,6 +15,7 @@ SEEDS = int(os.environ.get("HA_SIM_SEEDS", "200"))
 
 FOUND = (
     319,  # a rejoin while a slow stop runs made the DC believe that the resource was gone: two copies (P1)
+    615,  # a member had led and reported to itself meanwhile: the DC waited for ever for results it was never told
     613,  # a timer's ring was taken back between ring and turn, by effects that had waited for the disk
 )
 

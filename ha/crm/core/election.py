@@ -418,7 +418,8 @@ class Election:
     def _request(self) -> JoinRequest:
         assert self.context.view is not None, "a request belongs to a view"
         return JoinRequest(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
-                           feature_set=self._ours, to_established=self.established, leaving=self.crmd.shutdown.wanted)
+                           feature_set=self._ours, taken=self.crmd.orders.taken, to_established=self.established,
+                           leaving=self.crmd.shutdown.wanted)
 
     def _age(self, node: str) -> int:
         members = self.context.members()

@@ -73,6 +73,9 @@ class Join:
         if compare_versions(request.feature_set, ours) != 0:
             self.context.note("notice", f"{node} speaks feature set {request.feature_set}, we {ours}")
         known = self.candidates.get(node)
+        if known is not None and known.reported < request.taken:
+            # In a view that we were not part of, another DC took what we have not heard: its history must come anew.
+            known = None
         if known is not None and known.incarnation == request.incarnation and known.phase == "confirmed":
             self.crmd.member_kept(node)
             return

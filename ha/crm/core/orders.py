@@ -123,6 +123,11 @@ class Orders:
         self.context.disarm("orders/report")
         return self.reported
 
+    @property
+    def taken(self) -> int:
+        """The serial up to which every report was taken by a DC; it may have been that of another view."""
+        return min(self.reports, default=self.reported + 1) - 1
+
     def report_seen(self, message: ReportSeen) -> None:
         if message.incarnation != self.context.incarnation:
             return

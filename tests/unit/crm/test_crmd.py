@@ -10,6 +10,7 @@ from ha.crm import msg
 from ha.crm.core import Crmd, build
 from ha.crm.core.context import Context, Settings
 from ha.crm.core.fsm import MAY_BECOME, Fsm
+from ha.crm.core.join import Candidate
 from ha.crm.core.shutdown import active_resources
 from ha.heartbeat.msg import Deliver, ModuleStatus
 from ha.lrm.msg import OperationResult, Resource
@@ -28,8 +29,11 @@ def crmd(*links: str) -> Crmd:
 
 
 def view(machine: Crmd, *members: str, instance: int = 1) -> list[Effect]:
-    found = View(id=ViewId(instance=instance, coordinator="c"), quorate=len(members) > 1,
-                 members=tuple(Member(node=n, born_on=1) for n in members))
+    found = View(
+        id=ViewId(instance=instance, coordinator="c"),
+        quorate=len(members) > 1,
+        members=tuple(Member(node=n, born_on=1) for n in members),
+    )
     event = MembershipEvent(event="NEW_MEMBERSHIP" if found.quorate else "INVALID", view=found)
     return machine.step(Received(Local("ccm"), event), max(2, machine.context.now))
 
@@ -182,14 +186,29 @@ def test_relayed_requests_have_a_limit_and_a_deadline() -> None:
 
 def test_which_resources_are_active_by_their_last_operation() -> None:
     def of(name: str, operation: str, rc: int, call_id: int) -> OperationResult:
-        return OperationResult(resource=Resource(id=name, agent_class="ocf", agent_type="D"), operation=operation,
-                               interval_ms=0, call_id=call_id, rc=rc, status="done")
+        return OperationResult(
+            resource=Resource(id=name, agent_class="ocf", agent_type="D"),
+            operation=operation,
+            interval_ms=0,
+            call_id=call_id,
+            rc=rc,
+            status="done",
+        )
 
-    assert active_resources([
-        of("A", "start", 0, 1), of("B", "start", 0, 2), of("B", "stop", 0, 3), of("C", "monitor", 7, 4),
-        of("D", "monitor", 0, 5), of("E", "stop", 0, 7), of("E", "start", 0, 6), of("F", "stop", 1, 9),
-        of("F", "start", 0, 8), of("G", "monitor", 5, 10),
-    ]) == {"A", "D", "F"}
+    assert active_resources(
+        [
+            of("A", "start", 0, 1),
+            of("B", "start", 0, 2),
+            of("B", "stop", 0, 3),
+            of("C", "monitor", 7, 4),
+            of("D", "monitor", 0, 5),
+            of("E", "stop", 0, 7),
+            of("E", "start", 0, 6),
+            of("F", "stop", 1, 9),
+            of("F", "start", 0, 8),
+            of("G", "monitor", 5, 10),
+        ]
+    ) == {"A", "D", "F"}
 
 
 def test_the_view_does_not_go_back() -> None:
@@ -197,3 +216,33 @@ def test_the_view_does_not_go_back() -> None:
     view(machine, "n1", instance=5)
     with pytest.raises(AssertionError, match="older view"):
         view(machine, "n1", instance=4)
+
+
+@pytest.mark.parametrize(("taken", "asked_anew"), [(3, False), (4, True)])
+def test_a_member_whose_results_another_dc_took_joins_anew(taken: int, asked_anew: bool) -> None:
+    machine = crmd()
+    view(machine, "n1")
+    machine.join.candidates["n2"] = Candidate("n2-1", "confirmed", reported=3)
+    request = msg.JoinRequest(
+        view=VIEW, term=machine.election.term, incarnation="n2-1", feature_set="3.19.5", taken=taken
+    )
+    machine.context.out = []
+    machine.join.requested("n2", request)
+    assert bool(sent(machine.context.out, msg.JoinAck)) == asked_anew
+    assert machine.join.is_confirmed("n2") != asked_anew
+
+
+def test_what_a_dc_has_taken_ends_before_the_first_report_that_waits() -> None:
+    machine = crmd()
+    result = OperationResult(
+        resource=Resource(id="r", agent_class="ocf", agent_type="Dummy", provider="heartbeat"),
+        operation="monitor", interval_ms=0, call_id=1, rc=0, status="done", user_data="k",
+    )  # fmt: skip
+    assert machine.orders.taken == 0
+    for _ in range(3):
+        machine.orders.result(result)
+    assert machine.orders.taken == 0
+    machine.orders.report_seen(msg.ReportSeen(incarnation="n1-1", serial=1))
+    assert machine.orders.taken == 1
+    machine.orders.history_told()
+    assert machine.orders.taken == 3
