@@ -23,8 +23,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     be agreed to again; `promise` is the proposal that was agreed to last, until it is void. `view` is the view that is
     held, as it was told; `evicted`: there is none because it was lost. `ended` are other nodes' lives known to be over.
 
-    Two-node clusters only: `complete` says that both nodes were members together in this life, `last_man` that this
-    node was the cluster alone and quorate, so it may form it alone again, which the other may not.
+    Two-node clusters only: `complete` says that both nodes were members together in this life, and that this one has
+    had the other's CIB since, `last_man` that this node was the cluster alone and quorate, so it may form it alone
+    again, which the other may not.
     """
 
     format: int = 1

@@ -85,6 +85,16 @@ class ConfirmedDown(Message, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
 
 
+class Synchronized(Message, frozen=True, kw_only=True):
+    """From the cib: this node has, durably, all that the cluster had acknowledged when `view` began.
+
+    Said again whenever the link stands anew. Of two nodes only one that was synchronized with the other may become the
+    cluster alone: what was acknowledged while the other was alone is nowhere else.
+    """
+
+    view: ViewId
+
+
 # Between the ccms of the nodes ---------------------------------------------------------------------------------------
 
 NODES_LIMIT = 256

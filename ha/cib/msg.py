@@ -154,6 +154,10 @@ class Ballot(msgspec.Struct, frozen=True, order=True):
     writer: str
 
 
+OPENING = 1
+"""Number of the entry that each ballot begins with: who has it has all that was acknowledged before."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One change on its way: what every member applies, persists and acknowledges.
 

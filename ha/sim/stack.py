@@ -15,10 +15,11 @@ import ha.lrm.core
 import ha.pe.core
 import ha.stonith.core
 import ha.te.core
+from ha.ccm.msg import MembershipEvent, Synchronized, View
 from ha.crm.model import FEATURE_SET
 from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
-from ha.machine import Effect, Event, Instant, Machine
+from ha.machine import Effect, Event, Instant, Local, Machine, Received, Send
 from ha.recording import Header, RecordingError
 from ha.sim.adapters import cib, lrm, pe, stonith
 from ha.sim.promises import all_promises
@@ -93,9 +94,12 @@ def _tengine(setup: Setup) -> Machine:
 
 
 class Listener:
-    """In a cluster of the ground alone it stands for all that is above: it hears of every view and does nothing."""
+    """In a cluster of the ground alone it stands for all that is above: it hears of every view and lacks nothing."""
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
+        match event:
+            case Received(Local("ccm"), MembershipEvent(view=View(id=view))):
+                return [Send(Local("ccm"), Synchronized(view=view))]
         return []
 
 

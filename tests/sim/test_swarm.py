@@ -16,6 +16,7 @@ SEEDS = int(os.environ.get("HA_SIM_SEEDS", "200"))
 FOUND = (
     319,  # a rejoin while a slow stop runs made the DC believe that the resource was gone: two copies (P1)
     615,  # a member had led and reported to itself meanwhile: the DC waited for ever for results it was never told
+    730,  # of two nodes one that had not the last man's CIB yet became the cluster by fencing him (P3)
     613,  # a timer's ring was taken back between ring and turn, by effects that had waited for the disk
 )
 

@@ -226,7 +226,6 @@ class Agreement:
         before = self.context.state.view
         assert before is None or before.id.instance < agreed.id.instance
         view = succession.succeed(before, agreed, self.context.node, self.context.links)
-        whole = len(agreed.members) == len(self.context.nodes)
         self.proposal = None
         self.context.in_force = True
         self.starting = False
@@ -234,7 +233,6 @@ class Agreement:
         self.context.save(
             view=view,
             evicted=False,
-            complete=self.context.state.complete or whole,
             last_man=agreed.quorate and len(agreed.members) == 1 and len(self.context.nodes) == 2,
         )
         self.context.note("notice", _change(before, view))

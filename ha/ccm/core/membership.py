@@ -12,7 +12,18 @@ from ha.ccm.core.context import Context
 from ha.ccm.core.flapping import Returns
 from ha.ccm.core.quorum import Quorum
 from ha.ccm.core.reporter import Reporter
-from ha.ccm.msg import Accept, ConfirmedDown, Ended, GetMembership, MembershipEvent, Propose, Reach, Report
+from ha.ccm.msg import (
+    Accept,
+    ConfirmedDown,
+    Ended,
+    GetMembership,
+    MembershipEvent,
+    Propose,
+    Reach,
+    Report,
+    Synchronized,
+    ViewId,
+)
 from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeState, NodeStatus
 from ha.machine import (
     Client,
@@ -72,6 +83,7 @@ class Ccm:
         self._unsaid = False
         self._awake = False
         self._departed = False
+        self._synchronized: ViewId | None = None
         self._lives = 0
         self._returns = Returns()
 
@@ -144,7 +156,8 @@ class Ccm:
 
     def on_stopping(self, event: Stopping) -> None:
         # We cannot know whether the node leaves or this worker alone is replaced. The claim of the two-node rule is
-        # earned again as soon as both nodes are seen to hold the view; one that is kept wrongly splits the cluster.
+        # earned again as soon as both nodes are seen to hold the view, and the cib says again that it has all; one that
+        # is kept wrongly splits the cluster.
         self._departed = True
         if self.context.state.complete:
             self.context.save(complete=False)
@@ -232,6 +245,12 @@ class Ccm:
                 self.context.note("info", f"fencing of {node} confirmed, but it is heard (again): not taken as down")
             else:
                 self._end(Ended(node, self.context.life(node), "fenced"))
+
+    def on_synchronized(self, sender: object, message: Synchronized) -> None:
+        if isinstance(sender, Local):
+            self._synchronized = message.view
+        else:
+            self.context.note("warning", f"{sender} has no CIB to speak of: ignored")
 
     def on_get_membership(self, sender: object, message: GetMembership) -> None:
         answer = self.context.told or MembershipEvent(event="EVICTED", view=None)
@@ -393,7 +412,8 @@ class Ccm:
             self.context.arm("repeat", self._pace_ms)
         state = self.context.state
         whole = state.view is not None and len(state.view.members) == len(self.context.nodes)
-        if settled and whole and not state.complete:
+        synchronized = state.view is not None and state.view.id == self._synchronized
+        if settled and whole and synchronized and not state.complete:
             self.context.save(complete=True)
 
     def _hearing_grows(self) -> bool:
@@ -458,6 +478,7 @@ MESSAGES: dict[type[Message], Callable[..., None]] = {
     ModuleStatus: Ccm.on_module_status,
     LinkStatus: Ccm.on_link_status,
     ConfirmedDown: Ccm.on_confirmed_down,
+    Synchronized: Ccm.on_synchronized,
     GetMembership: Ccm.on_get_membership,
     Reach: Ccm.on_reach,
     Propose: Ccm.on_propose,

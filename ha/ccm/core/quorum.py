@@ -12,9 +12,10 @@ from typing import Protocol
 class Facts:
     """What a quorum plug-in may know beside the members.
 
-    `complete`: all configured nodes were members together in this node's life. `last_man`: this node was the cluster
-    alone and quorate, and no other has been with it since. `others_ended`: every node that is not a member is known
-    for certain to be down (fenced with confirmation, or left after stopping its resources).
+    `complete`: all configured nodes were members together in this node's life, and this one has had the cluster's CIB
+    since. `last_man`: this node was the cluster alone and quorate, and no other has been with it since. `others_ended`:
+    every node that is not a member is known for certain to be down (fenced with confirmation, or left after stopping
+    its resources).
     """
 
     complete: bool
@@ -56,9 +57,10 @@ class Majority:
 class TwoNode:
     """Both; or one that may be sure that the other is not, and cannot become, the cluster.
 
-    Wait-for-all: after its own start a node needs to have been together with the other, else the other may be the last
-    man, who comes back alone. That also ends fencing duels: of two halves that shoot each other only one that lived
-    since both were together can be confirmed, since the other was down at that moment.
+    Wait-for-all: after its own start a node needs to have been together with the other, and to have its CIB, else the
+    other may be the last man, who comes back alone with what was acknowledged meanwhile. That also ends fencing duels:
+    of two halves that shoot each other only one that lived since both were together can be confirmed, since the other
+    was down at that moment.
     """
 
     name = "two-node"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ha.ccm.msg import View, ViewId
+from ha.ccm.msg import Synchronized, View, ViewId
 from ha.machine import Arm, Client, Disarm, Effect, Execute, Instant, Level, Local, Message, Note, Remote, Reply, Send
 
 Caller = Local | Remote | Client
@@ -21,11 +21,22 @@ class Context:
     view: ViewId | None = None
     writer: str = ""
     membership: View | None = None
+    synchronized: ViewId | None = None
     effects: list[Effect] = field(default_factory=list)
 
     def quorate(self, view: ViewId) -> bool:
         """Whether ccm says that `view` has quorum."""
         return self.membership is not None and self.membership.id == view and self.membership.quorate
+
+    def has_all(self, view: ViewId) -> None:
+        """What was acknowledged before `view` is durable here, and ccm may know."""
+        if self.synchronized != view:
+            self.synchronized = view
+            self.say_synchronized()
+
+    def say_synchronized(self) -> None:
+        if self.synchronized is not None:
+            self.effects.append(Send(Local("ccm"), Synchronized(view=self.synchronized)))
 
     def tell(self, node: str, message: Message) -> None:
         """Speak to the cib of another node."""

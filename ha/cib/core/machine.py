@@ -133,6 +133,8 @@ class Cib:
                 self._askers.forget(client)
             case Lost(peer):
                 self._readers.forget(peer)
+            case Connected(Local("ccm")):
+                self._context.say_synchronized()
             case Connected() | Stopping():
                 pass  # a new crmd says itself whom to follow; until then nothing changes
         return effects

@@ -16,7 +16,7 @@ from ha.cib.core.readers import Readers
 from ha.cib.core.replica import Mismatch, Replica
 from ha.cib.model.refusal import Refusal
 from ha.cib.model.store import KeepDropped, Promise
-from ha.cib.msg import Accepted, Ballot, Collect, Commit, Fetch, Have, Outvoted, Propose, Whole
+from ha.cib.msg import OPENING, Accepted, Ballot, Collect, Commit, Fetch, Have, Outvoted, Propose, Whole
 from ha.machine import Level
 
 PENDING_MS = 500
@@ -87,6 +87,8 @@ class Member:
                 latest = Accepted(ballot=debt.ballot, seq=debt.seq)
         if latest is not None:
             self._context.tell(latest.ballot.writer, latest)
+            if latest.seq >= OPENING:
+                self._context.has_all(latest.ballot.view)
 
     def _tell_have(self, ballot: Ballot) -> None:
         """What is durable; if the head has moved on meanwhile, when that is."""

@@ -37,6 +37,7 @@ from ha.cib.model.refusal import Rc, Refusal
 from ha.cib.model.schema import Schema
 from ha.cib.model.store import Promise
 from ha.cib.msg import (
+    OPENING,
     Accepted,
     Ballot,
     Collect,
@@ -463,6 +464,9 @@ class Writer:
         while self._stored and self._stored[0][0] <= self._journal.durable:
             self._own_acked = self._stored.popleft()[1]
         if self.phase is Phase.LEADING:
+            if self._own_acked >= OPENING:
+                assert self._ballot is not None, "a leader has a ballot"
+                self._context.has_all(self._ballot.view)
             self._advance()
 
     def _advance(self) -> None:

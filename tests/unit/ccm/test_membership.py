@@ -257,6 +257,29 @@ def test_two_nodes_a_last_man_that_agreed_to_join_the_other_claims_nothing_any_m
     assert world.members("b") == "b-"
 
 
+def test_two_nodes_who_lacks_the_cib_of_the_last_man_waits_for_it_even_after_fencing_it() -> None:
+    """What was acknowledged while the other was alone is nowhere else (swarm seed 730)."""
+    world = started("ab")
+    world.leave("b")
+    assert world.run(50, lambda: world.members("a") == "a")
+    world.cibs = False
+    world.power_on("b")
+    assert world.run(INITDEAD_MS, lambda: world.agreement("ab"))
+    world.power_off("a")
+    world.run(DEADTIME_MS + 50)
+    world.fence("b", "a")
+    world.run(500)
+    assert world.members("b") == "b-"
+    world.power_on("a")
+    assert world.run(INITDEAD_MS, lambda: world.agreement("ab"))
+    world.synchronize("b", view(world, "b").id)
+    world.run(50)
+    world.power_off("a")
+    world.run(DEADTIME_MS + 50)
+    world.fence("b", "a")
+    assert world.run(500, lambda: world.members("b") == "b")
+
+
 def test_two_nodes_who_left_without_knowing_it_waits_for_the_last_man() -> None:
     world = started("ab")
     world.leave("b", tell_itself=False)

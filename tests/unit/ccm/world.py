@@ -17,7 +17,7 @@ from random import Random
 from ha.ccm.core import build
 from ha.ccm.core.membership import Ccm
 from ha.ccm.model import STATE_NAME, decode
-from ha.ccm.msg import ConfirmedDown, MembershipEvent, View, ViewId
+from ha.ccm.msg import ConfirmedDown, MembershipEvent, Synchronized, View, ViewId
 from ha.heartbeat.msg import ModuleStatus, NodeState, NodeStatus
 from ha.ipc import codec
 from ha.machine import (
@@ -93,6 +93,8 @@ class World:
         self.now = 0
         self.delay_ms = delay_ms
         self.cuts: set[tuple[str, str]] = set()
+        self.cibs = True
+        """Every node's cib has all at once; False: the test says when, by `synchronize`."""
         self.log: list[str] = []
         self.agreed: dict[ViewId, tuple[object, ...]] = {}
         self.instances: dict[str, int] = {}
@@ -448,6 +450,13 @@ class World:
             self._check_view(node, view)
         node.told = event
         node.heard.append(event)
+        if view is not None and self.cibs:
+            self.after(0, lambda: self.synchronize(node.name, view.id))
+
+    def synchronize(self, name: str, view: ViewId) -> None:
+        """The node's cib has all that was acknowledged before the view."""
+        if self.nodes[name].core is not None:
+            self._step(name, Received(Local("cib"), Synchronized(view=view)))
 
     def _check_view(self, node: Node, view: View) -> None:
         content = (view.members, view.quorate)
