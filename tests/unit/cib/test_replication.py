@@ -9,7 +9,7 @@ from ha.cib.core.writer import Phase
 from ha.cib.model.refusal import Rc
 from ha.cib.model.store import AppendRecords, PublishCib
 from ha.cib.msg import Changed, Query, Version, Write, Written
-from ha.machine import Local, Received
+from ha.machine import Connected, Local, Received
 from tests.unit.cib.world import CLIENT, World
 
 
@@ -64,6 +64,20 @@ def test_status_raises_num_updates_and_configuration_the_epoch() -> None:
     world.option("n2", "a", "b")
     world.settle()
     assert {version for version, _ in world.digests()} == {Version(0, 2, 0)}
+
+
+def test_ccm_is_told_that_a_node_has_all_when_that_is_durable_and_after_each_restart_of_ccm() -> None:
+    world = World("n1", "n2")
+    world.settle()
+    world.nodes["n2"].disk.is_full = True
+    view = world.view("n1", "n2")
+    world.settle()
+    assert [world.nodes[name].synchronized for name in ("n1", "n2")] == [[], []]
+    world.nodes["n2"].disk.is_full = False
+    world.settle()
+    assert [world.nodes[name].synchronized for name in ("n1", "n2")] == [[view], [view]]
+    world.nodes["n2"].step(Connected(Local("ccm")))
+    assert world.nodes["n2"].synchronized == [view, view]
 
 
 def test_a_refusal_says_why() -> None:

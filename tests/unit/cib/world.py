@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ha.ccm.msg import Member, MembershipEvent, View, ViewId
+from ha.ccm.msg import Member, MembershipEvent, Synchronized, View, ViewId
 from ha.cib.core import Cib, build
 from ha.cib.model.acl import User
 from ha.cib.model.store import AppendRecords, CheckpointCib, FindUser, KeepDropped, LoadCib, LoadedCib, PublishCib
@@ -65,6 +65,7 @@ class Node:
         self.operations: deque[Execute] = deque()
         self.to_crmd: list[Message] = []
         self.replies: list[Message] = []
+        self.synchronized: list[ViewId] = []
         self.notes: list[str] = []
 
     def start(self) -> None:
@@ -96,6 +97,8 @@ class Node:
                 self.to_crmd.append(message)
                 if isinstance(message, Changed):
                     self.world.saw(self.name, message.version, message.digest)
+            case Send(Local("ccm"), Synchronized(view=view)):
+                self.synchronized.append(view)
             case Reply(_, message) | Send(Local(), message):
                 self.replies.append(message)
             case Execute():
