@@ -53,10 +53,10 @@ UDP = "udp"
 Source = Callable[[random.Random], bytes]
 
 
-def real_packet(chance: random.Random, keys: str) -> bytes:
-    """A status packet as a node sends it."""
+def real_packet(chance: random.Random, keys: str, senders: Sequence[str]) -> bytes:
+    """A status packet as a node sends it, from one of `senders`."""
     fields = [
-        ("t", "status"), ("st", "active"), ("dt", "3e8"), ("protocol", "1"), ("src", chance.choice(["n1", "n2", "nx"])),
+        ("t", "status"), ("st", "active"), ("dt", "3e8"), ("protocol", "1"), ("src", chance.choice(senders)),
         ("seq", f"{chance.randrange(1, 5000):x}"), ("hg", f"{int(time.time()):x}"), ("ts", f"{int(time.time()):x}"),
         ("ld", "0.1 0.1 0.1 1/100 100"), ("ttl", "3"),
     ]  # fmt: skip
@@ -65,8 +65,10 @@ def real_packet(chance: random.Random, keys: str) -> bytes:
 
 def packets(keys: str, chance: random.Random) -> dict[str, Source]:
     wrong = "auth 1\n1 hmac-sha256 not-the-key\n"
-    real = [real_packet(chance, keys) for _ in range(POOL)]
-    forged = [real_packet(chance, wrong) for _ in range(POOL)]
+    # Signed with the cluster's key, but of no node: a change that the signature does not cover must not make it the
+    # word of a node that never said it. That is what only a holder of the key could do.
+    real = [real_packet(chance, keys, ["nx"]) for _ in range(POOL)]
+    forged = [real_packet(chance, wrong, ["n1", "n2", "nx"]) for _ in range(POOL)]
     return {
         "random bytes": lambda chance: chance.randbytes(chance.randrange(1, 1500)),
         "truncated": lambda chance: truncated(chance, chance.choice(real)),
@@ -96,8 +98,8 @@ def truncated(chance: random.Random, data: bytes) -> bytes:
 def mutated(chance: random.Random, data: bytes) -> bytes:
     changed = bytearray(data)
     for _ in range(chance.randrange(1, 4)):
-        changed[chance.randrange(len(changed))] = chance.randrange(256)
-    return bytes(changed)
+        changed[chance.randrange(len(changed))] ^= chance.randrange(1, 256)
+    return bytes(changed) if changed != data else mutated(chance, data)
 
 
 # Sending -------------------------------------------------------------------------------------------------------------
