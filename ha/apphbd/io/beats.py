@@ -57,17 +57,19 @@ class Beats:
     def fileno(self) -> int:
         return self._inbox.fileno()
 
-    def readable(self) -> None:
-        for _ in range(MAX_DATAGRAMS_PER_TURN):
+    def readable(self) -> int:
+        """Takes what is there; returns how much that was."""
+        for number in range(MAX_DATAGRAMS_PER_TURN):
             try:
                 length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
             except BlockingIOError:
-                return
+                return number
             refusal = self._take(self._buffer[:length], ancillary, flags)
             if refusal:
                 self._refusals += 1
                 if self._refusals <= MAX_REFUSALS_NOTED:
                     self._note(f"a beat is refused: {refusal}")
+        return MAX_DATAGRAMS_PER_TURN
 
     def _take(self, data: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int) -> str:
         """Returns why the datagram is refused, "" when it was taken."""

@@ -49,6 +49,10 @@ from ha.machine import (
 )
 from ha.root import Root
 
+CROWD = 10
+"""So many datagrams at once fill the kernel's queue (net.unix.max_dgram_qlen): then there is no gathering, for who
+floods the socket would keep the workers' beats out of it meanwhile."""
+
 GATHER_MS = 8
 """After a beat no other is read for so long: the workers beat at the same moments, and one turn does for all."""
 
@@ -165,7 +169,8 @@ class Loop:
         self._journal.flush()
 
     def _hear_beats(self) -> None:
-        self._beats.readable()
+        if self._beats.readable() >= CROWD:
+            return
         self.unwatch(self._beats.fileno())
         self._gather_until = boot_time_ms() + GATHER_MS
 
