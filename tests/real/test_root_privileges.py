@@ -108,8 +108,10 @@ def uid_of(pid: int) -> int:
 
 def test_workers_that_need_no_root_drop_it_and_die_with_rmd(node: str) -> None:
     hacluster = pwd.getpwnam(CLUSTER_USER).pw_uid
-    rmd, one, two = pid_of(node, "rmd"), pid_of(node, "one"), pid_of(node, "two")
-    assert (uid_of(one), uid_of(two), uid_of(pid_of(node, "apphbd"))) == (hacluster, 0, 0)
+    titles = ("rmd", "one", "two", "apphbd")  # each process has its title a moment after it has its work
+    wait_for(lambda: all(pid_of(node, title) for title in titles), "all have their titles")
+    rmd, one, two, apphbd = (pid_of(node, title) for title in titles)
+    assert (uid_of(one), uid_of(two), uid_of(apphbd)) == (hacluster, 0, 0)
     run = Path(f"/proc/{rmd}/root/run/heartbeat")
     assert run.stat().st_uid == hacluster
     assert run.stat().st_mode & 0o777 == 0o750
