@@ -104,9 +104,11 @@ class Callers:
         return is_taken
 
     def _may_come(self) -> bool:
-        """Whether a writer may be on its way: ccm sees a quorate view, or the crmd has begun to lead."""
-        membership = self._context.membership
-        return bool(self._context.writer) or (membership is not None and membership.quorate)
+        """Whether a writer may be on its way: ccm sees a quorate view or was not heard yet, or the crmd leads."""
+        context = self._context
+        if context.writer or not context.ccm_has_spoken:
+            return True
+        return context.membership is not None and context.membership.quorate
 
     def _without_writer(self, waiting: _Waiting) -> Written:
         request_id = waiting.forward.write.request_id
@@ -114,9 +116,12 @@ class Callers:
             reason = "the writer was lost before it answered"
             return Written(request_id=request_id, outcome="unknown", rc=Rc.TIMEOUT, reason=reason)
         membership = self._context.membership
-        reason = "this node is in no cluster" if membership is None else "the view has no quorum"
-        if membership is not None and membership.quorate:
-            reason = "no DC was elected in time"
+        if not self._context.ccm_has_spoken:
+            reason = "ccm did not say in time which nodes are in the cluster"
+        elif membership is None:
+            reason = "this node is in no cluster"
+        else:
+            reason = "no DC was elected in time" if membership.quorate else "the view has no quorum"
         return Written(
             request_id=request_id, outcome="refused", rc=Rc.QUORUM, reason=f"{reason}: nobody may change the CIB now"
         )

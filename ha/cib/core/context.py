@@ -13,7 +13,10 @@ Caller = Local | Remote | Client
 
 @dataclass(slots=True)
 class Context:
-    """`view` and `leader` are what the local crmd last said (Lead, Follow); `membership` what ccm did."""
+    """`view` and `writer` are what the local crmd last said (Lead, Follow); `membership` what ccm did.
+
+    Without membership, `ccm_has_spoken` tells a node that is out of the cluster from a cib that just started.
+    """
 
     node: str
     now: Instant = 0
@@ -21,6 +24,7 @@ class Context:
     view: ViewId | None = None
     writer: str = ""
     membership: View | None = None
+    ccm_has_spoken: bool = False
     synchronized: ViewId | None = None
     effects: list[Effect] = field(default_factory=list)
 

@@ -251,7 +251,7 @@ class Cib:
             self._callers.writer_changed()
 
     def _membership(self, message: MembershipEvent) -> None:
-        self._context.membership = message.view
+        self._context.membership, self._context.ccm_has_spoken = message.view, True
         if not self._context.writer:
             self._callers.writer_changed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ha.ccm.msg import MembershipEvent
 from ha.cib.core.writer import Phase
 from ha.cib.model.refusal import Rc
 from ha.cib.model.store import AppendRecords, PublishCib
@@ -156,13 +157,41 @@ def test_a_merge_takes_the_quorate_cib_and_keeps_what_it_drops() -> None:
     assert len(world.nodes["n1"].disk.dropped) == 1
 
 
-def test_no_writer_no_write() -> None:
+def test_a_node_that_is_out_of_the_cluster_refuses_at_once() -> None:
     world = World("n1", "n2", "n3")
     world.settle()
+    world.nodes["n1"].receive(Local("ccm"), MembershipEvent(event="EVICTED", view=None))
     request = world.option("n1", "a", "b")
     written = world.nodes["n1"].written(request)
     assert written is not None
     assert (written.outcome, written.rc) == ("refused", Rc.QUORUM)
+    assert "in no cluster" in written.reason
+
+
+def test_a_cib_that_just_started_keeps_a_write_until_ccm_has_spoken() -> None:
+    world = three()
+    n2 = world.nodes["n2"]
+    n2.kill()
+    n2.start()
+    request = world.option("n2", "a", "b")
+    world.settle()
+    assert n2.written(request) is None
+    world.introduce("n2")
+    world.settle()
+    written = n2.written(request)
+    assert written is not None
+    assert written.outcome == "committed"
+
+
+def test_a_write_is_refused_in_time_when_ccm_says_nothing() -> None:
+    world = World("n1", "n2", "n3")
+    world.settle()
+    request = world.option("n1", "a", "b")
+    world.settle(seconds=30)
+    written = world.nodes["n1"].written(request)
+    assert written is not None
+    assert (written.outcome, written.rc) == ("refused", Rc.QUORUM)
+    assert "ccm did not say" in written.reason
 
 
 def test_a_write_waits_for_the_election_of_a_quorate_view() -> None:
