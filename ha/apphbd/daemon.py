@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ha.apphbd.core import build
-from ha.apphbd.io.beats import open_beats_socket
+from ha.apphbd.io.beats import inherited_line
 from ha.apphbd.io.loop import Loop
 from ha.apphbd.io.realtime import become_realtime
 from ha.apphbd.io.rmd import Rmd, Succession, short_lives
@@ -46,7 +46,7 @@ def main(root: Root) -> int:
         watchdog_interval_ms=settings.watchdog_interval_ms if watchdog else None,
         short_lives=short_lives(),
     )
-    loop = Loop(machine, root=root, inbox=open_beats_socket(root), rmd=rmd, watchdog=watchdog)
+    loop = Loop(machine, root=root, line=inherited_line(), rmd=rmd, watchdog=watchdog)
     for warning in (*settings.warnings, *(become_realtime() if settings.realtime else [])):
         loop.note("info", warning)
     return loop.run()

@@ -7,8 +7,11 @@ from typing import Literal, TypeAlias
 
 import ha.machine
 
-BEATS_SOCKET = "apphbd-beats"
-"""Root.socket of this name takes Beat and Goodbye as datagrams; programs dial the stream socket `apphbd`."""
+BEATS_VARIABLE = "HA_BEATS"
+"""In the environment of a worker and of apphbd: the descriptor of its end of the socket pair for Beat and Goodbye.
+
+rmd makes the pair and hands it down, so that nobody else can fill it. Programs dial the stream socket `apphbd`.
+"""
 
 
 class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"apphbd.{name}"):

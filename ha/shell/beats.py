@@ -7,10 +7,9 @@ import os
 import socket
 from dataclasses import dataclass
 
-from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
+from ha.apphbd.msg import BEATS_VARIABLE, Beat, Goodbye
 from ha.ipc import codec
 from ha.machine import Instant
-from ha.root import Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +35,18 @@ PROFILE_BEATS = {
 
 
 RETRY_MS = 20
-"""A beat for which apphbd's queue had no room (net.unix.max_dgram_qlen is 10 where nobody has raised it) comes again
-after this: two such beats in a row must not look like a worker that hangs."""
+"""A beat for which the line had no room, because apphbd reads nothing just now, comes again after this, then after
+twice as long and so on: two such beats in a row must not look like a worker that hangs."""
 
 
 class Beater:
-    def __init__(self, worker: str, root: Root, times: BeatTimes) -> None:
+    """Without a line (a worker that rmd did not start) nobody is told."""
+
+    def __init__(self, worker: str, line: socket.socket | None, times: BeatTimes) -> None:
         self.times = times
         self._worker = worker
-        self._path = str(root.socket(BEATS_SOCKET))
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        self._line = line
+        self._retry_ms = RETRY_MS
         self.due: Instant = 0
 
     def beat(self, now: Instant, steps: int, queued: int) -> None:
@@ -62,18 +63,29 @@ class Beater:
                 queued=queued,
             )
         )
-        if not taken:
-            self.due = min(self.due, now + RETRY_MS)
+        if taken:
+            self._retry_ms = RETRY_MS
+        else:
+            self.due = min(self.due, now + self._retry_ms)
+            self._retry_ms *= 2
 
     def goodbye(self) -> None:
         self._send(Goodbye(module=self._worker, pid=os.getpid()))
 
     def _send(self, message: Beat | Goodbye) -> bool:
-        """False when apphbd's queue is full."""
+        """False when the line is full."""
+        if self._line is None:
+            return True
         try:
-            self._socket.sendto(codec.encode(message), self._path)
+            self._line.send(codec.encode(message))
         except BlockingIOError:
             return False
-        except (FileNotFoundError, ConnectionRefusedError, PermissionError):
-            return True  # apphbd is not up, or is being restarted: the next beat tells it all it needs
+        except ConnectionRefusedError:
+            return True  # rmd has ended, and with it this worker ends
         return True
+
+
+def line_from_environment() -> socket.socket | None:
+    """What rmd gave this worker to beat over. Taken out of the environment: it is not the worker's children's."""
+    descriptor = os.environ.pop(BEATS_VARIABLE, None)
+    return None if descriptor is None else socket.socket(fileno=int(descriptor))

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-from ha.apphbd.msg import BEATS_SOCKET, Beat, Goodbye
+from ha.apphbd.msg import BEATS_VARIABLE, Beat, Goodbye
 from ha.ipc import codec
 from ha.ipc.frames import FrameReader, frame
 from ha.ipc.hello import PROTOCOL, Hello
@@ -30,7 +30,7 @@ def beating(root: Root) -> int:
 
 def crashing(root: Root) -> int:
     """Beats once and dies."""
-    _send(root, _beat_of(os.environ["SUPERVISOR_PROCESS_NAME"]))
+    _send(_beat_of(os.environ["SUPERVISOR_PROCESS_NAME"]))
     print("about to crash", flush=True)
     raise RuntimeError("this worker crashes")
 
@@ -47,7 +47,7 @@ def wedging(root: Root) -> int:
     received: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, frame: received.append(number))
     while not received:
-        _send(root, _beat_of(name))
+        _send(_beat_of(name))
         select.select([], [], [], INTERVAL_MS / 1000)
     return wedged_here()
 
@@ -64,7 +64,7 @@ def obedient_crmd(root: Root) -> int:
         with _link_to_rmd(root) as rmd:
             reader = FrameReader(MAX_FRAME_BYTES)
             while True:
-                _send(root, _beat_of("crmd"))
+                _send(_beat_of("crmd"))
                 if asked and root.path("/may-leave").exists():
                     rmd.sendall(frame(codec.encode(LeftCluster()), MAX_FRAME_BYTES))
                     asked = False
@@ -99,13 +99,13 @@ def _beat(root: Root, name: str) -> int:
     signal.set_wakeup_fd(write)
     print(f"{name} starts", flush=True)
     while signal.SIGTERM not in received:
-        _send(root, _beat_of(name))
+        _send(_beat_of(name))
         if signal.SIGHUP in received:
             received.clear()
             print("hup", flush=True)
         if select.select([read], [], [], INTERVAL_MS / 1000)[0]:
             os.read(read, 4096)
-    _send(root, Goodbye(module=name, pid=os.getpid()))
+    _send(Goodbye(module=name, pid=os.getpid()))
     print(f"{name} stops", file=sys.stderr, flush=True)
     return 0
 
@@ -117,11 +117,11 @@ def _beat_of(name: str) -> Beat:
     )  # fmt: skip
 
 
-def _send(root: Root, message: Beat | Goodbye) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as out:
+def _send(message: Beat | Goodbye) -> None:
+    with socket.socket(fileno=os.dup(int(os.environ[BEATS_VARIABLE]))) as line:
         try:
-            out.sendto(codec.encode(message), str(root.socket(BEATS_SOCKET)))
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            line.send(codec.encode(message))
+        except BlockingIOError:
             return  # apphbd is being restarted: the next beat arrives
 
 

@@ -49,10 +49,6 @@ from ha.machine import (
 )
 from ha.root import Root
 
-CROWD = 10
-"""So many datagrams at once fill the kernel's queue (net.unix.max_dgram_qlen): then there is no gathering, for who
-floods the socket would keep the workers' beats out of it meanwhile."""
-
 GATHER_MS = 8
 """After a beat no other is read for so long: the workers beat at the same moments, and one turn does for all."""
 
@@ -63,7 +59,7 @@ def boot_time_ms() -> Instant:
 
 class Loop:
     def __init__(
-        self, machine: Machine, *, root: Root, inbox: socket.socket, rmd: Rmd | None, watchdog: Watchdog | None
+        self, machine: Machine, *, root: Root, line: socket.socket | None, rmd: Rmd | None, watchdog: Watchdog | None
     ) -> None:
         self.root = root
         self.node = root.node_name()
@@ -79,9 +75,11 @@ class Loop:
         self._writers: dict[int, Callable[[], None]] = {}
         incarnation = f"{self.node}-{os.getpid()}-{boot_time_ms():x}"
         self._incarnation = incarnation
-        self._beats = Beats(inbox, self._beat_heard, lambda text: self.note("warning", text))
+        self._beats: Beats | None = None
         self._gather_until: Instant | None = None
-        self.watch(inbox.fileno(), self._hear_beats)
+        if line is not None:
+            self._beats = Beats(line, self._beat_heard, lambda text: self.note("warning", text))
+            self.watch(line.fileno(), self._hear_beats)
         self._door = Door("apphbd", self.node, incarnation, root, self)
         self._applications = ApplicationSocket(root, self)
         if rmd is not None:
@@ -169,13 +167,14 @@ class Loop:
         self._journal.flush()
 
     def _hear_beats(self) -> None:
-        if self._beats.readable() >= CROWD:
-            return
+        assert self._beats is not None
+        self._beats.readable()
         self.unwatch(self._beats.fileno())
         self._gather_until = boot_time_ms() + GATHER_MS
 
     def _hear_the_rest(self) -> None:
         """What has come meanwhile counts before any timer does."""
+        assert self._beats is not None
         self._gather_until = None
         self._beats.readable()
         self.watch(self._beats.fileno(), self._hear_beats)

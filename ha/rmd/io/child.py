@@ -12,13 +12,14 @@ Source: prctl(2) PR_SET_PDEATHSIG, fork(2), close_range(2).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import os
 import random
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from setproctitle import setproctitle
@@ -28,6 +29,9 @@ from ha.rmd.io import succession
 from ha.root import Root
 
 PR_SET_PDEATHSIG = 1
+
+FIRST_HANDED = 3
+"""The number that the first of the descriptors handed to a worker has there."""
 
 EXIT_CRASHED = 70
 """sysexits.h EX_SOFTWARE: the worker's main raised; the trace is in its captured output."""
@@ -60,18 +64,17 @@ def begin(*, executes: bool) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
-def prepare_descriptors(pipes: dict[str, int], *, redirect_stderr: bool, kept: int | None) -> int | None:
-    """Standard streams from the pipes; `kept`, if given, becomes 3; everything else is closed. Returns 3 or None."""
+def prepare_descriptors(pipes: dict[str, int], *, redirect_stderr: bool, handed: Sequence[int]) -> None:
+    """Standard streams from the pipes; `handed` become FIRST_HANDED and so on; everything else is closed."""
     os.dup2(pipes["child_stdin"], 0)
     os.dup2(pipes["child_stdout"], 1)
     os.dup2(pipes["child_stdout"] if redirect_stderr else pipes["child_stderr"], 2)
-    first = 3
-    if kept is not None:
-        if kept != first:
-            os.dup2(kept, first, inheritable=False)
-        first += 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-    return None if kept is None else 3
+    after = FIRST_HANDED + len(handed)
+    # First out of the way of each other's new numbers.
+    aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, after) for descriptor in handed]
+    for number, descriptor in enumerate(aside, FIRST_HANDED):
+        os.dup2(descriptor, number, inheritable=False)
+    os.closerange(after, os.sysconf("SC_OPEN_MAX"))
 
 
 def bind_to_parent(parent: int) -> None:

@@ -13,7 +13,7 @@ from ha.ipc.codec import CodecError
 from ha.machine import Instant, Message
 from ha.rmd.core.pair import PairWatch
 from ha.rmd.io import evidence
-from ha.rmd.io.pair import Channel
+from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.model import APPHBD, Settings
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Guard:
     def __init__(self, supervisor: RootSupervisor, settings: Settings, reset: Callable[[str], None]) -> None:
         self.supervisor = supervisor
         self.channel = Channel(settings)
+        self.beat_line = BeatLine()
         self._interval_ms = settings.pair_interval_ms
         self._reset = reset
         self._watch = PairWatch(APPHBD_START_MS, settings.pair_deadline_ms)

@@ -32,7 +32,7 @@ from ha.machine import Instant
 from ha.rmd.io import image
 from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
-from ha.rmd.io.pair import Channel
+from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.io.process import Worker
 from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
@@ -98,6 +98,10 @@ class RootSupervisor(Supervisor):
     @property
     def channel(self) -> Channel:
         return self._guard.channel
+
+    @property
+    def beat_line(self) -> BeatLine:
+        return self._guard.beat_line
 
     def give_head_start(self) -> None:
         """To the heartbeat worker, at the start: the node was there a moment ago, and is missed."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""rmd's end of the channel to apphbd."""
+"""What rmd makes for its workers before it forks them: the channel to apphbd, and the line over which they beat."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -10,10 +11,34 @@ from ha.apphbd.msg import Beat
 from ha.ipc import codec
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
 from ha.machine import Message
-from ha.rmd.model import Settings
+from ha.rmd.model import APPHBD, Settings
 
 BUSY_DEADLINE_MS = 8_000
 """What rmd promises before it does what may take long: reading workers' code from a slow disk."""
+
+
+class BeatLine:
+    """The socket pair over which every worker beats and apphbd hears them, for as long as rmd lives.
+
+    It has no name in the file system: a flood that keeps beats out, and lets the healthy look hung, would have to come
+    from a worker. The kernel says with each datagram which process has sent it (unix(7), SO_PASSCRED).
+    """
+
+    def __init__(self) -> None:
+        self._heard, self._said = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._heard.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._heard.setblocking(False)
+        self._said.setblocking(False)
+
+    def end_of(self, worker: str) -> int:
+        """The descriptor that `worker` inherits."""
+        return (self._heard if worker == APPHBD else self._said).fileno()
+
+    def drain(self) -> None:
+        """Before a new apphbd is forked: what was said to the former one may be of workers that have ended since."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._heard.recv(MAX_DATAGRAM_BYTES)
 
 
 class Channel:

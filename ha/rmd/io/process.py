@@ -22,6 +22,7 @@ from supervisor.process import Subprocess
 from supervisor.states import RUNNING_STATES, ProcessStates
 
 from ha.apphbd.io.rmd import CHANNEL_VARIABLE
+from ha.apphbd.msg import BEATS_VARIABLE
 from ha.machine import Instant
 from ha.rmd.core.restarts import Restarts
 from ha.rmd.io import child, evidence
@@ -113,6 +114,7 @@ class Worker(Subprocess):
     def spawn(self) -> int | None:
         if self.name == APPHBD:
             self.supervisor.channel.open()
+            self.supervisor.beat_line.drain()
         pid: int | None = super().spawn()
         if self.state == ProcessStates.BACKOFF:
             self._not_started()
@@ -148,11 +150,14 @@ class Worker(Subprocess):
         parent = supervisor.pid
         try:
             os.setpgid(0, 0)
-            channel = supervisor.channel.theirs if self.name == APPHBD else None
-            kept = child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, kept=channel)
+            handed = [supervisor.beat_line.end_of(self.name)]
+            if self.name == APPHBD:
+                handed.append(supervisor.channel.theirs)
+            child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, handed=handed)
             self._set_environment()
-            if kept is not None:
-                os.environ[CHANNEL_VARIABLE] = f"{kept}:{parent}"
+            os.environ[BEATS_VARIABLE] = str(child.FIRST_HANDED)
+            if self.name == APPHBD:
+                os.environ[CHANNEL_VARIABLE] = f"{child.FIRST_HANDED + 1}:{parent}"
             if self.config.umask is not None:
                 os.umask(self.config.umask)
             if self.config.directory is not None:
@@ -180,7 +185,7 @@ class Worker(Subprocess):
 
     def _prepare_child_fds(self) -> None:
         """For programs that are executed."""
-        child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, kept=None)
+        child.prepare_descriptors(self.pipes, redirect_stderr=self.config.redirect_stderr, handed=[])
 
     def set_uid(self) -> str | None:
         """In the fork, after descriptors and before main or exec. Returns why it could not be done."""

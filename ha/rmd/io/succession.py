@@ -22,6 +22,7 @@ from supervisor.medusa import asyncore_25 as asyncore
 
 import ha
 from ha.apphbd.io.rmd import CHANNEL_VARIABLE, SHORT_LIVES_VARIABLE, Succession
+from ha.apphbd.msg import BEATS_VARIABLE
 from ha.rmd.io.evidence import SIGNAL as STACKS_SIGNAL
 from ha.root import Root
 
@@ -60,7 +61,8 @@ def _become_rmd(root: Root, call: Succession) -> int:
     Real-time scheduling is kept until the new rmd has started its workers: until then this node is silent, and its
     peers count the milliseconds. What it forks is ordinary (SCHED_RESET_ON_FORK).
     """
-    os.environ.pop(CHANNEL_VARIABLE, None)
+    for variable in (CHANNEL_VARIABLE, BEATS_VARIABLE):
+        os.environ.pop(variable, None)
     os.environ[SHORT_LIVES_VARIABLE] = str(call.short_lives)
     _take_the_log_for_output(root)
     os.chdir("/")

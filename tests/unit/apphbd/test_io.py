@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ha.apphbd.io.beats import MAX_REFUSALS_NOTED, Beats, open_beats_socket
+from ha.apphbd.io.beats import MAX_REFUSALS_NOTED, Beats
 from ha.apphbd.io.watchdog import Watchdog, WatchdogError
-from ha.apphbd.msg import BEATS_SOCKET, Beat, GetClients, Goodbye
+from ha.apphbd.msg import Beat, GetClients, Goodbye
 from ha.ipc import codec
-from ha.root import Root
+from ha.rmd.io.pair import BeatLine
 
 
 def test_a_file_serves_as_a_watchdog(tmp_path: Path) -> None:
@@ -35,26 +35,25 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 class Inbox:
-    def __init__(self, root: Root) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self.heard: list[Beat | Goodbye] = []
         self.refused: list[str] = []
-        self.socket = open_beats_socket(root)
-        self.beats = Beats(self.socket, self.heard.append, self.refused.append)
+        line = BeatLine()
+        self.hearing = socket.socket(fileno=os.dup(line.end_of("apphbd")))
+        self.saying = socket.socket(fileno=os.dup(line.end_of("cib")))
+        self.beats = Beats(self.hearing, self.heard.append, self.refused.append)
 
     def send(self, data: bytes) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(data, str(self.root.socket(BEATS_SOCKET)))
+        self.saying.send(data)
         self.beats.readable()
 
 
 @pytest.fixture
-def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
-    root = Root(str(tmp_path_factory.mktemp("b")))
-    root.run_dir.mkdir(parents=True)
-    inbox = Inbox(root)
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox()
     yield inbox
-    inbox.socket.close()
+    inbox.hearing.close()
+    inbox.saying.close()
 
 
 def beat(**changes: object) -> Beat:
