@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from ha.pe.core.colocation import (
-    UNAME,
     has_influence,
     this_with_colocations,
     with_this_colocations,
@@ -33,7 +32,11 @@ class Affects(Enum):
 
 
 def place_value(place: Place | None, attribute: str, resource: Resource | None) -> str | None:
-    """The value by which a colocation compares places: a node attribute, of the host where that is meant."""
+    """The value by which a colocation compares places: a node attribute, of the host where that is meant.
+
+    None also for the name of a remote node whose status was never read, as in Pacemaker: its attributes, #uname among
+    them, come with its status.
+    """
     if place is None:
         return None
     node = place.node
@@ -45,7 +48,7 @@ def place_value(place: Place | None, attribute: str, resource: Resource | None) 
         else:
             target = resource.meta.get("container-attribute-target")
     if target is None:
-        return node.name if attribute == UNAME else node.attributes.get(attribute)
+        return node.attributes.get(attribute)
     return node_attribute(node, attribute, target, assigned=True)
 
 

@@ -19,10 +19,10 @@ _WORD = 0xFFFFFFFF
 
 
 def string_hash(text: str) -> int:
-    """Bernstein's hash in 32 bits; 0 and 1 are taken for empty places."""
-    value = 5381
+    """The hash of GLib's early days, which Pacemaker keeps, in 32 bits; 0 and 1 are taken for empty places."""
+    value = 0
     for byte in text.encode():
-        value = (value * 33 + (byte - 256 if byte > 127 else byte)) & _WORD
+        value = (value * 31 + (byte - 256 if byte > 127 else byte)) & _WORD
     return max(value, 2)
 
 

@@ -4,10 +4,16 @@
 from ha.pe.model.table_order import merge_sorted, string_hash, walked
 
 
-def test_the_hash_is_bernsteins() -> None:
-    assert string_hash("") == 5381
-    assert string_hash("a") == 5381 * 33 + 97
-    assert string_hash("node1") == string_hash("node1")
+def test_the_hash_is_the_one_of_glibs_early_days() -> None:
+    assert string_hash("1") == 49
+    assert string_hash("ab") == 97 * 31 + 98
+    assert string_hash("") == 2
+
+
+def test_a_table_is_walked_as_pacemaker_walks_it() -> None:
+    """As seen in the trace of crm_simulate 2.1.5; the third and the fourth want the same slot."""
+    keys = ["guest1", "guest2", "1", "2", "3", "4", "5"]
+    assert walked(keys) == ["1", "3", "guest1", "5", "2", "4", "guest2"]
 
 
 def test_every_key_is_walked_once() -> None:
