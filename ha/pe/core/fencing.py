@@ -18,12 +18,19 @@ from ha.pe.model.resource import Resource
 from ha.pe.model.values import ms_to_s
 
 
-def can_fence(cluster: Cluster, node: Node | None) -> bool:
-    """Whether this partition is able, and allowed, to fence the node."""
+def can_fence(cluster: Cluster, node: Node | None, guests: tuple[Node, ...] = ()) -> bool:
+    """Whether this partition is able, and allowed, to fence the node.
+
+    A guest is fenced with the hosts of its launcher. `guests` are those asked for already: where a status claims that a
+    launcher runs on its own guest (or each on the other's), no host is known whose fencing would end it.
+    """
     if node is not None and node.is_guest:
         assert node.remote is not None
         assert node.remote.launcher is not None
-        return all(host.online or can_fence(cluster, host) for host in node.remote.launcher.active)
+        if node in guests:
+            return False
+        hosts = node.remote.launcher.active
+        return all(host.online or can_fence(cluster, host, (*guests, node)) for host in hosts)
     if not cluster.fencing_enabled or not cluster.have_fencing:
         return False
     if cluster.quorate or cluster.no_quorum_policy == "ignore":

@@ -88,3 +88,19 @@ def test_constraints_and_history_of_an_unusable_clone_do_not_matter() -> None:
     history = [running("A", "n1"), absent("B", ["n1", "n2"])]
     text = cib(resources='<clone id="C"/>' + primitive("B"), constraints=rules, history=history)
     assert b'operation_key="B_start_0"' in schedule(text, NOW).graph_xml
+
+
+@pytest.mark.parametrize("homes", [{"vm1": "g1"}, {"vm1": "g2", "vm2": "g1"}], ids=["itself", "each other"])
+@pytest.mark.parametrize("fencing", ["true", "false"])
+def test_a_guest_that_is_said_to_run_on_itself_gets_a_decision(homes: dict[str, str], fencing: str) -> None:
+    """Who would have to be fenced to end it? Asking host by host came to no end."""
+    guests = {"vm1": "g1", "vm2": "g2"}
+    resources = "".join(primitive(vm, meta={"remote-node": guest}) for vm, guest in guests.items())
+    text = cib(
+        nodes=("n1", "g1", "g2"), resources=resources, options={"stonith-enabled": fencing},
+        history=[running(vm, home) for vm, home in homes.items()],
+    ).decode()  # fmt: skip
+    for guest in guests.values():
+        text = text.replace(f'<node id="{guest}" uname="{guest}"/>', "")
+        text = text.replace(f'<node_state id="{guest}"', f'<node_state remote_node="true" id="{guest}"')
+    assert schedule(text.encode(), NOW).graph_xml
