@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ha.cli.playground import cluster, control
-from ha.cli.playground.layout import Layout, Profile
+from ha.cli.playground.layout import Layout, PlaygroundError, Profile, load
 from ha.ipc.links import WORKERS
 
 AGENT = Path(__file__).parent / "agents" / "recorder"
@@ -125,19 +125,17 @@ class TestCluster:
 def running(nodes: int = 3, profile: Profile = "default") -> Iterator[TestCluster]:
     """A cluster that has formed, with fencing by the playground's power switch."""
     folder = Path(tempfile.mkdtemp(prefix="ha-", dir="/tmp"))
-    layout: Layout | None = None
     try:
-        layout = cluster.up(folder / "p", nodes, profile, lambda text: None)
-        yield TestCluster(layout, folder)
+        yield TestCluster(cluster.up(folder / "p", nodes, profile, lambda text: None), folder)
     except BaseException:
-        _end(layout)
+        _end(folder / "p")
         print(f"the nodes' files are kept in {folder}", file=sys.stderr)
         raise
-    _end(layout)
+    _end(folder / "p")
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(layout: Layout | None) -> None:
-    """The nodes' processes end before their files go: nobody else would find them."""
-    if layout is not None:
-        control.order(layout, "quit")
+def _end(playground: Path) -> None:
+    """The nodes' processes end before their files go: nobody else would find them. Also of nodes that never met."""
+    with contextlib.suppress(PlaygroundError):
+        control.order(load(playground), "quit")
