@@ -7,7 +7,6 @@ program, redials for ever, and tells the loop what happened through four calls.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from ha.ipc.limits import (
     MAX_QUEUED_BYTES,
 )
 from ha.ipc.links import DIALS, PROGRAMS_MAY_DIAL, allowed
+from ha.ipc.listener import Listener
 from ha.ipc.moderation import Moderation
 from ha.ipc.stream import MessageStream
 from ha.machine import Client, Instant, Level, Local, Message
@@ -39,9 +39,6 @@ REDIAL_MS = 10
 
 REDIAL_REFUSED_MS = 1_000
 """One that refused this worker is given time to be replaced by a version that does not."""
-
-MAX_ACCEPTS_PER_TURN = 16
-"""A turn of the loop costs more than an accept; more at once would keep the loop from its beat."""
 
 
 class Host(Protocol):
@@ -114,7 +111,7 @@ class Switchboard:
         self._sweep_is_due = False
         self._serial = 0
         self._dropped: set[str] = set()
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self._complaints = Moderation("links refused or closed")
 
     # Opening and closing ---------------------------------------------------------------------------------------------
@@ -126,38 +123,13 @@ class Switchboard:
 
     def close(self) -> None:
         if self._listener is not None:
-            self.host.unwatch(self._listener.fileno())
             self._listener.close()
-            self.root.socket(self.worker).unlink(missing_ok=True)
 
     def _listen(self) -> None:
-        if self.worker not in PROGRAMS_MAY_DIAL and not any(self.worker in heard for heard in DIALS.values()):
-            return
-        path = self.root.socket(self.worker)
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        listener.bind(str(temporary))
-        # Whoever may connect at all is judged by the credentials the kernel gives.
-        os.chmod(temporary, 0o666)
-        listener.listen(MAX_LINKS)
-        # A dead predecessor's socket is replaced in one step: diallers find the old one or the new one.
-        os.replace(temporary, path)
-        self._listener = listener
-        self.host.watch(listener.fileno(), self._accept)
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        for _ in range(MAX_ACCEPTS_PER_TURN):
-            try:
-                stream, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            self._take_in(stream)
+        if self.worker in PROGRAMS_MAY_DIAL or any(self.worker in heard for heard in DIALS.values()):
+            self._listener = Listener(self.root.socket(self.worker), self.host, self._take_in, MAX_LINKS)
 
     def _take_in(self, stream: socket.socket) -> None:
-        stream.setblocking(False)
         if len(self._strangers) + len(self._dialling) + len(self.programs) + len(self.workers) >= MAX_LINKS:
             self.complain(f"more than {MAX_LINKS} links: a new one is refused")
             stream.close()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 from ha.apphbd.model.applications import SOCKET, ProtocolError, Requests, answer
 from ha.apphbd.msg import AppAnswer
 from ha.ipc import credentials
+from ha.ipc.listener import Listener
 from ha.ipc.moderation import Moderation
 from ha.machine import Client, Instant, Local, Message
 from ha.root import Root
@@ -19,7 +19,6 @@ PROGRAM = "apphb"
 
 MAX_CONNECTIONS = 320
 """At once. One more is closed at once."""
-MAX_ACCEPTS_PER_TURN = 16
 BACKLOG = 256
 READ_BYTES = 4096
 
@@ -75,31 +74,17 @@ class ApplicationSocket:
 
     def __init__(self, root: Root, host: Host) -> None:
         self.host = host
-        self._path = root.path(SOCKET)
         self._connections: dict[Client, Connection] = {}
         self._serial = 0
         self._complaints = Moderation("refusals on the classic apphb socket")
-        self._listener = self._listen()
-        host.watch(self._listener.fileno(), self._accept)
-
-    def _listen(self) -> socket.socket:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        listener.bind(str(temporary))
         # Any user's application may have itself watched; what one user may take is bounded by the core.
-        os.chmod(temporary, 0o666)
-        listener.listen(BACKLOG)
-        os.replace(temporary, self._path)
-        return listener
+        self._listener = Listener(root.path(SOCKET), host, self._take_in, BACKLOG)
 
     def close(self) -> None:
         for connection in self._connections.values():
             self.host.unwatch(connection.stream.fileno())
             connection.stream.close()
-        self.host.unwatch(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
 
     def send(self, to: Client, message: Message) -> bool:
         """False when `to` is none of this socket's. Events are not told here: the protocol has no word for them."""
@@ -115,22 +100,16 @@ class ApplicationSocket:
         if self._complaints.admits(now):
             self.host.note_link(f"apphb.comm: {text}")
 
-    def _accept(self) -> None:
-        for _ in range(MAX_ACCEPTS_PER_TURN):
-            try:
-                stream, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            if len(self._connections) >= MAX_CONNECTIONS:
-                self.complain(f"more than {MAX_CONNECTIONS} connections: a new one is refused")
-                stream.close()
-                continue
-            stream.setblocking(False)
-            self._serial -= 1
-            peer = credentials.peer_of(stream)
-            connection = Connection(self, stream, Client(PROGRAM, self._serial, peer.uid, peer.gid, peer.pid))
-            self._connections[connection.address] = connection
-            self.host.watch(stream.fileno(), connection.readable)
+    def _take_in(self, stream: socket.socket) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self.complain(f"more than {MAX_CONNECTIONS} connections: a new one is refused")
+            stream.close()
+            return
+        self._serial -= 1
+        peer = credentials.peer_of(stream)
+        connection = Connection(self, stream, Client(PROGRAM, self._serial, peer.uid, peer.gid, peer.pid))
+        self._connections[connection.address] = connection
+        self.host.watch(stream.fileno(), connection.readable)
 
     def close_one(self, connection: Connection) -> None:
         if self._connections.pop(connection.address, None) is not None:

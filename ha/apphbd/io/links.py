@@ -6,7 +6,6 @@ The workers' own switchboard lives in ha.shell, above this pair; this one only l
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -15,6 +14,7 @@ from ha.ipc import credentials
 from ha.ipc.admission import refusal
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
 from ha.ipc.limits import MAX_HELLO_BYTES, MAX_PROGRAM_FRAME_BYTES
+from ha.ipc.listener import Listener
 from ha.ipc.moderation import Moderation
 from ha.ipc.stream import MessageStream
 from ha.machine import Client, Instant, Local, Message
@@ -25,8 +25,6 @@ MAX_PEERS = 64
 
 MAX_STRANGERS = 16
 """Connections that have not said Hello yet. For one more the oldest of them is closed."""
-
-MAX_ACCEPTS_PER_TURN = 16
 
 BACKLOG = 256
 """Connections that wait to be accepted; the kernel tells one more to try again."""
@@ -74,31 +72,16 @@ class Door:
         self.node = node
         self.incarnation = incarnation
         self.host = host
-        self._path = root.socket(name)
         self._strangers: dict[Peer, None] = {}
         self._peers: dict[Local | Client, Peer] = {}
         self._serial = 0
         self._complaints = Moderation("links refused or closed, requests not served")
-        self._listener = self._listen()
-        host.watch(self._listener.fileno(), self._accept)
-
-    def _listen(self) -> socket.socket:
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        listener.bind(str(temporary))
-        # Whoever may connect at all is judged by the credentials the kernel gives.
-        os.chmod(temporary, 0o666)
-        listener.listen(BACKLOG)
-        os.replace(temporary, self._path)
-        return listener
+        self._listener = Listener(root.socket(name), host, self._take_in, BACKLOG)
 
     def close(self) -> None:
         for peer in [*self._strangers, *self._peers.values()]:
             peer.close()
-        self.host.unwatch(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
 
     def send(self, to: Local | Client, message: Message) -> bool:
         """False when nobody of that address is connected."""
@@ -110,20 +93,11 @@ class Door:
     def connected(self, address: Local | Client) -> bool:
         return address in self._peers
 
-    def _accept(self) -> None:
-        for _ in range(MAX_ACCEPTS_PER_TURN):
-            try:
-                stream, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            self._take_in(stream)
-
     def _take_in(self, stream: socket.socket) -> None:
         if len(self._strangers) + len(self._peers) >= MAX_PEERS:
             stream.close()
             self.complain(f"more than {MAX_PEERS} connections: a new one is refused")
             return
-        stream.setblocking(False)
         self._strangers[Peer(self, stream)] = None
         if len(self._strangers) > MAX_STRANGERS:
             next(iter(self._strangers)).close("it said no Hello")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from ha.heartbeat.model.api import (
 )
 from ha.heartbeat.msg import ApiFrame
 from ha.ipc import credentials
+from ha.ipc.listener import Listener
 from ha.machine import Client, Lost, Received
 from ha.root import Root
 
@@ -40,32 +40,18 @@ class Register:
 
     def open(self, loop: Loop) -> None:
         self.loop = loop
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._listener.bind(str(temporary))
-        os.chmod(temporary, 0o666)  # apiauth decides by the kernel's word who may do what
-        self._listener.listen(MAX_API_CLIENTS)
-        os.replace(temporary, self._path)
-        loop.watch(self._listener.fileno(), self._accept)
+        # apiauth decides by the kernel's word who may do what.
+        self._listener = Listener(self._path, loop, self._take_in, MAX_API_CLIENTS)
 
     def close(self) -> None:
         for connection in list(self._connections.values()):
             connection.close()
-        self.loop.unwatch(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
 
-    def _accept(self) -> None:
-        try:
-            stream, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+    def _take_in(self, stream: socket.socket) -> None:
         if len(self._connections) >= MAX_API_CLIENTS:
             stream.close()
             return
-        stream.setblocking(False)
         peer = credentials.peer_of(stream)
         self._accepted += 1
         # Below zero: the shell's own programs count upwards.
