@@ -66,6 +66,10 @@ class ClientLine(ha.machine.Message, frozen=True, kw_only=True, tag="apphbd.Clie
     deadline_ms: int
     silent_ms: int
     state: Literal["starting", "well", "late", "hung"]
+    kind: Literal["worker", "application", "program"] = "worker"
+    """Who beats: a worker of the cluster; an application that registered; a stanza's program, by NOTIFY_SOCKET."""
+    status: str = ""
+    """What a program says of itself (STATUS=)."""
 
 
 class Clients(Message, frozen=True, kw_only=True):
@@ -88,6 +92,51 @@ class Gone(Message, frozen=True, kw_only=True):
 
     module: str
     pid: int
+
+
+# Programs of stanzas, by the notify protocol (ha.apphbd.model.notices) ------------------------------------------------
+
+
+class ExpectProgram(Message, frozen=True, kw_only=True):
+    """From rmd: a program was executed as `pid`. The socket on which it is heard comes along as a descriptor.
+
+    READY=1 or WATCHDOG=1 is due within `start_deadline_ms` (0: it need not, or has said so already), then WATCHDOG=1
+    within `watchdog_ms` (0: never). `access` says who may speak: the main process alone, or all that descend from
+    `pid`. The main process is `main_pid`: `pid`, or what MAINPID said. All are repeated to a restarted apphbd.
+    """
+
+    module: str
+    pid: int
+    main_pid: int
+    access: Literal["main", "all"]
+    start_deadline_ms: int
+    watchdog_ms: int
+
+
+class Notice(Message, frozen=True, kw_only=True):
+    """What a program has said in one datagram; None: nothing of that. `pid` is the process that rmd executed.
+
+    Made by apphbd itself from what the socket heard; nobody sends it.
+    """
+
+    module: str
+    pid: int
+    ready: bool = False
+    watchdog: str = ""
+    """"1" for a beat, "trigger" for a hang that the program has found itself."""
+    stopping: bool = False
+    status: str | None = None
+    watchdog_ms: int | None = None
+    main_pid: int | None = None
+
+
+class Promised(Message, frozen=True, kw_only=True):
+    """To rmd: what holds for a program from now on, by its own word. It belongs into the next ExpectProgram."""
+
+    module: str
+    pid: int
+    main_pid: int
+    watchdog_ms: int
 
 
 class ShuttingDown(Message, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ output_option = click.option("--output-as", type=click.Choice(["text", "json"]),
 
 @click.group()
 def apphb() -> None:
-    """Processes that have themselves watched: the node's workers, and applications."""
+    """Processes that have themselves watched: the node's workers, applications, and programs by NOTIFY_SOCKET."""
 
 
 @apphb.command()
@@ -87,7 +87,8 @@ def _event(event: ClientEvent, output_as: str) -> str:
 
 def _row(line: ClientLine) -> str:
     limit = f"{line.deadline_ms} ms" if line.deadline_ms else "for ever"
-    return f"{line.module:<24}{line.pid:>8}  {line.state:<9}{f'{line.silent_ms} ms':>12}{limit:>15}"
+    says = f"  {line.status}" if line.status else ""
+    return f"{line.module:<24}{line.pid:>8}  {line.state:<9}{f'{line.silent_ms} ms':>12}{limit:>15}{says}"
 
 
 def _connect(prefix: str | None) -> Connection:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from ha.apphbd.client import Application, Refused
 from ha.apphbd.model.applications import HEADER, MAGIC, SOCKET
 from ha.apphbd.msg import ClientEvent, Clients, GetClients, Subscribe
-from ha.ipc.client import Connection
+from ha.ipc.client import Connection, NotConnected
 from tests.real.rmd_node import Node
 from tests.real.waiting import wait_for
 
@@ -153,3 +154,15 @@ def test_a_python_program_is_watched_until_it_leaves_in_good_order() -> None:
         assert isinstance(failed, ClientEvent) and (failed.module, failed.event) == ("backup/nightly", "HUP")
         with pytest.raises(Refused, match="Register: Invalid argument"):
             Application.register(node.root, "backup", "n" * 300, interval_ms=60_000)
+
+
+def test_rmd_is_replaced_while_an_application_lives_on() -> None:
+    with Node({"one": BEATING}).start() as node:
+        application = Application.register(node.root, "backup", "nightly", interval_ms=600_000)
+        former = node.rmd_pid
+        assert former is not None
+        os.kill(former, signal.SIGKILL)
+        wait_for(lambda: node.rmd_pid not in {None, former}, "apphbd has become the new rmd")
+        wait_for(node.is_ready, "the node is back")
+        with pytest.raises(NotConnected):
+            application.unregister()

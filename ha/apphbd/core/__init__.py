@@ -17,9 +17,22 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from ha.apphbd.core.applications import Applications
+from ha.apphbd.core.programs import RMD, Programs
 from ha.apphbd.core.watched import ON_BEAT, EventName, Key, Watched
 from ha.apphbd.model import End, ReplaceRmd
-from ha.apphbd.msg import Beat, ClientEvent, ClientLine, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
+from ha.apphbd.msg import (
+    Beat,
+    ClientEvent,
+    ClientLine,
+    Clients,
+    Expect,
+    ExpectProgram,
+    GetClients,
+    Gone,
+    Goodbye,
+    Notice,
+    ShuttingDown,
+)
 from ha.machine import (
     Arm,
     Client,
@@ -31,7 +44,6 @@ from ha.machine import (
     Finished,
     Fired,
     Instant,
-    Local,
     Lost,
     Machine,
     Message,
@@ -44,8 +56,6 @@ from ha.machine import (
     Tickle,
     Wall,
 )
-
-RMD = Local("rmd")
 
 MAX_CLIENTS = 512
 """Registered clients. The beat of one more is refused and noted."""
@@ -75,6 +85,7 @@ class Apphbd:
         self._watchdog_interval_ms = watchdog_interval_ms
         self._clients: dict[Key, Watched] = {}
         self._applications = Applications(self._clients)
+        self._programs = Programs(self._clients)
         self._gone: OrderedDict[Key, None] = OrderedDict()
         self._armed: dict[str, Instant] = {}
         self._shutting_down = False
@@ -100,6 +111,8 @@ class Apphbd:
                     return effects
             case Received(message=Goodbye() as goodbye):
                 self._goodbye(goodbye, now, effects)
+            case Received(message=Notice() as notice):
+                self._notice(notice, now, effects)
             case Received(sender=sender, message=message):
                 assert sender == RMD, f"{sender} may not say {type(message).__name__}"
                 self._obey(message, now, effects)
@@ -122,6 +135,9 @@ class Apphbd:
         match message:
             case Expect():
                 self._expect(message, now)
+            case ExpectProgram(module=module, pid=pid):
+                self._gone.pop((module, pid), None)
+                self._programs.expect(message, now)
             case Gone(module=module, pid=pid):
                 self._forget((module, pid))
             case ShuttingDown():
@@ -180,8 +196,13 @@ class Apphbd:
             self._report(client, "HBUNREG", now - client.since, effects)
             self._forget((goodbye.module, goodbye.pid))
 
+    def _notice(self, notice: Notice, now: Instant, effects: list[Effect]) -> None:
+        for client, report, silent_ms in self._programs.heard(notice, now, effects):
+            self._report(client, report, silent_ms, effects)
+
     def _forget(self, key: Key) -> None:
         self._clients.pop(key, None)
+        self._programs.forget(key)
         self._gone[key] = None
         self._gone.move_to_end(key)
         if len(self._gone) > MAX_GONE:
@@ -235,6 +256,8 @@ class Apphbd:
                     deadline_ms=client.deadline_ms,
                     silent_ms=now - client.since,
                     state=client.state,
+                    kind=client.kind,
+                    status=client.status,
                 )
                 for client in self._clients.values()
             ]
@@ -331,8 +354,9 @@ class Apphbd:
             effects.append(Note("critical", text))
             effects.append(Execute("end", End()))
             return
-        expected = (client for client in self._clients.values() if client.expected)
-        workers = tuple(client.pid for client in expected if not self._is_rmd(client))
+        # Applications are no children of rmd: they outlive it, and nobody waits for their end.
+        children = (client for client in self._clients.values() if client.expected and client.kind != "application")
+        workers = tuple(client.pid for client in children if not self._is_rmd(client))
         effects.append(Note("critical", f"rmd (pid {self._rmd_pid}): {reason}: apphbd replaces it"))
         effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason, short_lives)))
 

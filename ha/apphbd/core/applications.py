@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from ha.apphbd.core.watched import ON_BEAT, EventName, Key, Watched
+from ha.apphbd.core.watched import EventName, Key, Watched
 from ha.apphbd.msg import (
     AppAnswer,
     AppBeat,
@@ -107,6 +107,7 @@ class Applications:
         if key in self._clients:
             return errno.EEXIST
         client = Watched(module, program.pid, "well", now, deadline_ms=FIRST_INTERVAL_MS, expected=True)
+        client.kind = "application"
         client.interval_ms = FIRST_INTERVAL_MS
         self._clients[key] = self._by_program[program] = client
         effects.append(Note("info", f"{client.label} of uid {program.uid} is watched"))
@@ -118,9 +119,8 @@ class Applications:
 
 
 def _beat(client: Watched, now: Instant) -> list[Report]:
-    report = ON_BEAT[client.state]
     silent_ms = now - client.since
-    _begin_anew(client, now)
+    report = client.beat(now)
     return [] if report is None else [(client, report, silent_ms)]
 
 

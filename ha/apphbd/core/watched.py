@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One client as apphbd knows it: a worker, rmd, or an application."""
+"""One client as apphbd knows it: a worker, rmd, an application, or a program of a stanza."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ FORGET_MS = 60_000
 """A hung client that rmd does not know (an application) is forgotten after this silence."""
 
 Key: TypeAlias = tuple[str, int]
+Kind: TypeAlias = Literal["worker", "application", "program"]
 ClientState: TypeAlias = Literal["starting", "well", "late", "hung"]
 EventName: TypeAlias = Literal["HBREG", "HBWARN", "NOHB", "HBAGAIN", "HUP", "HBUNREG"]
 
@@ -33,6 +34,9 @@ class Watched:
     """Somebody else says when it has ended: rmd of a worker, its connection of an application."""
     reset: bool = False
     """The node is to be reset when it fails."""
+    kind: Kind = "worker"
+    status: str = ""
+    """What a program says of itself, for people."""
 
     def due(self) -> Instant | None:
         """When its state has to be judged again if it stays silent; None: never."""
@@ -43,6 +47,13 @@ class Watched:
             case "hung":
                 return None if self.expected else self.since + FORGET_MS
         return self.since + self.deadline_ms if self.deadline_ms else None
+
+    def beat(self, now: Instant) -> EventName | None:
+        """It is well. Returns what there is to report."""
+        report = ON_BEAT[self.state]
+        self.state = "well"
+        self.since = now
+        return report
 
     @property
     def label(self) -> str:

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from ha.apphbd.io.applications import ApplicationSocket
 from ha.apphbd.io.beats import Beats
 from ha.apphbd.io.links import Door
+from ha.apphbd.io.notices import Notices
 from ha.apphbd.io.rmd import NotReplaced, Rmd, Succession, end_and_await
 from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.io.watchdog import Watchdog
 from ha.apphbd.model import End, ReplaceRmd
-from ha.apphbd.msg import Beat, Goodbye
+from ha.apphbd.msg import Beat, Goodbye, Notice
 from ha.ipc.codec import CodecError
 from ha.ipc.journal import Journal
 from ha.machine import (
@@ -82,6 +83,7 @@ class Loop:
             self.watch(line.fileno(), self._hear_beats)
         self._door = Door("apphbd", self.node, incarnation, root, self)
         self._applications = ApplicationSocket(root, self)
+        self._notices = Notices(self)
         if rmd is not None:
             self.watch(rmd.channel.fileno(), self._rmd_speaks)
             self.watch(rmd.life, self._rmd_ended)
@@ -157,6 +159,8 @@ class Loop:
         now = boot_time_ms()
         if self._gather_until is not None and (now >= self._gather_until or self._is_due(now)):
             self._hear_the_rest()
+        if self._notices.due is not None and (now >= self._notices.due or self._is_due(now)):
+            self._notices.hear_the_rest()
         self._drain()
         now = boot_time_ms()
         due = sorted((deadline, timer) for timer, deadline in self._timers.items() if deadline <= now)
@@ -186,6 +190,8 @@ class Loop:
         moments = list(self._timers.values())
         if self._gather_until is not None:
             moments.append(self._gather_until)
+        if self._notices.due is not None:
+            moments.append(self._notices.due)
         if not moments:
             return None
         return max(0, min(moments) - boot_time_ms()) / 1000
@@ -250,10 +256,15 @@ class Loop:
     def _beat_heard(self, beat: Beat | Goodbye) -> None:
         self._events.append(Received(Local(beat.module), beat))
 
+    def noticed(self, notice: Notice) -> None:
+        self._events.append(Received(Local(notice.module), notice))
+
     def _rmd_speaks(self) -> None:
         assert self._rmd is not None
         try:
-            while (message := self._rmd.receive()) is not None:
+            while (received := self._rmd.receive()) is not None:
+                message, descriptor = received
+                self._notices.ordered(message, descriptor)
                 self._events.append(Received(Local("rmd"), message))
         except EOFError:
             # Its end follows as the end of its process; until then there is nothing to hear.

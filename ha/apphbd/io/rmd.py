@@ -72,17 +72,25 @@ class Rmd:
             return False
         return True
 
-    def receive(self) -> Message | None:
-        """The next message, or None when there is none now. Raises EOFError when rmd's end is closed."""
+    def receive(self) -> tuple[Message, int | None] | None:
+        """The next message, with the descriptor that came along; None when there is none now.
+
+        Raises EOFError when rmd's end is closed, CodecError.
+        """
         try:
-            data = self.channel.recv(MAX_DATAGRAM_BYTES)
+            data, descriptors, _, _ = socket.recv_fds(self.channel, MAX_DATAGRAM_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionResetError as error:
             raise EOFError from error
         if not data:
             raise EOFError
-        return codec.decode(data)
+        try:
+            return codec.decode(data), descriptors[0] if descriptors else None
+        except codec.CodecError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
 
 
 def short_lives() -> int:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from supervisor.states import ProcessStates
 
-from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, ShuttingDown
+from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, Promised, ShuttingDown
 from ha.ipc.codec import CodecError
 from ha.machine import Instant, Message
 from ha.rmd.core.pair import PairWatch
 from ha.rmd.io import evidence
 from ha.rmd.io.pair import BeatLine, Channel
-from ha.rmd.model import APPHBD, Settings
+from ha.rmd.model import APPHBD, Escalation, Settings
 
 if TYPE_CHECKING:
     from ha.rmd.io.loop import RootSupervisor
@@ -45,7 +45,7 @@ class Guard:
 
     def forked(self, worker: Worker) -> None:
         if worker.name != APPHBD:
-            self.channel.send(_expectation(worker))
+            self._expect(worker)
             return
         self.channel.forked()
         self._watch.started(self.supervisor.now())
@@ -67,9 +67,15 @@ class Guard:
         self.channel.beat()
         for worker in self.supervisor.workers():
             if worker is not apphbd and worker.pid:
-                self.channel.send(_expectation(worker))
+                self._expect(worker)
         if self.supervisor.stopping:
             self.channel.send(ShuttingDown())
+
+    def _expect(self, worker: Worker) -> None:
+        if worker.notify is None:
+            self.channel.send(_expectation(worker))
+        else:
+            self.channel.send(worker.notify.expectation(worker.name, worker.pid), worker.notify.heard.fileno())
 
     def close(self) -> None:
         self._watch.ended()
@@ -100,10 +106,19 @@ class Guard:
         for pid, (name, deadline) in list(self._kills.items()):
             if now >= deadline:
                 del self._kills[pid]
-                self._reset(f"{name} (pid {pid}) was killed and does not end: {evidence.of_the_hung(pid)}")
+                self._does_not_end(name, pid)
         if now >= self._beat_at:
             self._beat_at = (now // self._interval_ms + 1) * self._interval_ms  # with the workers
             self.channel.beat()
+
+    def _does_not_end(self, name: str, pid: int) -> None:
+        """The cluster cannot do without a worker. A program is missed by those who use it: its stanza says how much."""
+        text = f"{name} (pid {pid}) was killed and does not end: {evidence.of_the_hung(pid)}"
+        worker = self.supervisor.worker(name)
+        if worker is None or worker.function is not None or worker.recovery.escalation is Escalation.RESET:
+            self._reset(text)
+        else:
+            self.supervisor.critical(f"{text}; it is started again when it has ended")
 
     # What apphbd says ------------------------------------------------------------------------------------------------
 
@@ -133,6 +148,10 @@ class Guard:
                 elif event in {"HBWARN", "NOHB", "HUP"}:
                     text = f"{module} (pid {pid}), which is no worker of rmd: {event} after {silent_ms} ms"
                     self.supervisor.warn(text)
+            case Promised(module=module, pid=pid):
+                worker = self.supervisor.worker(module)
+                if worker is not None and worker.pid == pid and worker.notify is not None:
+                    worker.notify.promised(message)
             case _:
                 self.supervisor.error(f"apphbd said {type(message).__name__}, which rmd does not know")
 
@@ -143,6 +162,8 @@ class Guard:
             case "HBREG":
                 worker.deadline_ms = report.deadline_ms
                 worker.become_running()
+            case "HBWARN" if worker.function is None:
+                self.supervisor.warn(f"{label}: no WATCHDOG=1 for {silent_ms} ms: it is late")
             case "HBWARN":
                 path = evidence.stacks_file(self.supervisor.root, worker.name)
                 self.supervisor.warn(f"{label}: no beat for {silent_ms} ms: its stacks go to {path}")
@@ -151,6 +172,9 @@ class Guard:
                 self._kill_hung(worker, f"no beat for {silent_ms} ms")
             case "HBAGAIN":
                 self.supervisor.warn(f"{label}: beats again after {silent_ms} ms")
+            case "HBUNREG" if worker.notify is not None:
+                self.supervisor.info(f"{label}: it says that it stops, and is watched no more")
+                worker.notify.ended_its_watch()
             case "HUP" | "HBUNREG":
                 self.supervisor.options.logger.debug(f"{label}: {report.event}")
 

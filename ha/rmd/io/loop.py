@@ -418,8 +418,12 @@ class RootSupervisor(Supervisor):
         return bool(super().remove_process_group(name))
 
     def worker(self, name: str) -> Worker | None:
+        """Also one of several that a stanza's numprocs makes, which have names of their own."""
         group = self.process_groups.get(name)
-        return None if group is None else group.processes.get(name)
+        if group is not None and name in group.processes:
+            worker: Worker = group.processes[name]
+            return worker
+        return next((worker for worker in self.workers() if worker.name == name), None)
 
     def _reset(self, reason: str) -> None:
         """The duty of this node cannot be done safely: reset it, or at least be gone for its peers."""

@@ -24,7 +24,9 @@ from supervisor.options import ProcessConfig, ServerOptions, UnhosedConfigParser
 from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.model import ConfigError
 from ha.rmd.io import child
-from ha.rmd.model import recovery
+from ha.rmd.io.notify import owner_of
+from ha.rmd.model import recovery, worker_function
+from ha.rmd.model.notify import NotifySettings, notify_settings, refuse_for_worker
 from ha.root import Root
 
 if TYPE_CHECKING:
@@ -101,13 +103,26 @@ def write_configuration(root: Root, stanzas: Path) -> Path:
 class WorkerConfig(ProcessConfig):
     """A stanza whose process is a Worker."""
 
+    notify = NotifySettings(access="none")
+    """Of a program; with `notify_uid`, whose processes may send to its socket."""
+    notify_uid = -1
+
+    def read_environment(self) -> None:
+        """Raises ConfigError."""
+        environment = self.environment or {}
+        recovery(environment, self.name)
+        if worker_function(self.command) is not None:
+            refuse_for_worker(environment, self.name)
+            return
+        self.notify = notify_settings(environment, self.name)
+        self.notify_uid = owner_of(self.notify, self.name, self.uid)
+
     def make_process(self, group: Any = None) -> Worker:
         from ha.rmd.io.process import Worker  # it names this class in turn
 
         process = Worker(self, self.options.supervisor)
         process.group = group
         return process
-
 
     def make_dispatchers(self, proc: Worker) -> tuple[dict[int, Any], dict[str, int]]:
         """As supervisor's, but pipes whose log cannot be opened are closed again: it is tried once a second."""
@@ -121,6 +136,7 @@ class WorkerConfig(ProcessConfig):
         self.options.make_pipes = remember
         try:
             made: tuple[dict[int, Any], dict[str, int]] = super().make_dispatchers(proc)
+            proc.open_notify_socket()
             return made
         except OSError:
             for opened in pipes:
@@ -158,7 +174,8 @@ class RootOptions(ServerOptions):
             parser, section, group_name, WorkerConfig if klass in (None, ProcessConfig) else klass
         )
         for config in configs:
-            recovery(config.environment or {}, config.name)
+            if isinstance(config, WorkerConfig):
+                config.read_environment()
         if len(parser.sections()) > MAX_STANZAS:
             raise ConfigError(f"more than {MAX_STANZAS} sections in supervisor.d")
         return configs

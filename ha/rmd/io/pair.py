@@ -89,12 +89,18 @@ class Channel:
             )
         )
 
-    def send(self, message: Message) -> bool:
-        """False when apphbd is not there or does not read; it is told everything again once it is restarted."""
+    def send(self, message: Message, descriptor: int | None = None) -> bool:
+        """False when apphbd is not there or does not read; it is told everything again once it is restarted.
+
+        A `descriptor` goes along as a copy for apphbd.
+        """
         if self._ours is None:
             return False
         try:
-            self._ours.send(codec.encode(message), socket.MSG_NOSIGNAL)
+            if descriptor is None:
+                self._ours.send(codec.encode(message), socket.MSG_NOSIGNAL)
+            else:
+                socket.send_fds(self._ours, [codec.encode(message)], [descriptor], socket.MSG_NOSIGNAL)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return False
         return True

@@ -26,6 +26,7 @@ from ha.apphbd.msg import BEATS_VARIABLE
 from ha.machine import Instant
 from ha.rmd.core.restarts import Restarts
 from ha.rmd.io import child, evidence
+from ha.rmd.io.notify import NotifySocket
 from ha.rmd.io.systemd import VARIABLES as SYSTEMD_VARIABLES
 from ha.rmd.model import APPHBD, Escalation, Recovery, recovery, worker_function
 from ha.root import Root
@@ -61,6 +62,8 @@ class Worker(Subprocess):
         self.hung = False
         self.was_ready = False
         """At least once: its configuration was good enough."""
+        self.notify: NotifySocket | None = None
+        """Of the program that runs; None for a worker, and for a program that is offered none."""
         self._unloadable = False
         self._main: Callable[[Root], int] | None = None
 
@@ -71,7 +74,8 @@ class Worker(Subprocess):
 
     @property
     def waits_for_beat(self) -> bool:
-        return self.state == ProcessStates.STARTING and (self.watched or self.name == APPHBD)
+        owes_one = self.watched or self.name == APPHBD or (self.notify is not None and self.notify.owes_ready)
+        return self.state == ProcessStates.STARTING and owes_one
 
     # Loading ---------------------------------------------------------------------------------------------------------
 
@@ -120,6 +124,24 @@ class Worker(Subprocess):
             self._not_started()
         return pid
 
+    def open_notify_socket(self) -> None:
+        """Before the fork. Raises OSError for a program that has to be heard; any other runs without."""
+        self._close_notify_socket()
+        settings = self.config.notify
+        if not settings.offered:
+            return
+        try:
+            self.notify = NotifySocket(self.supervisor.root, self.name, settings, self.config.notify_uid)
+        except OSError as error:
+            self.supervisor.warn(f"{self.name}: no NOTIFY_SOCKET: {error.strerror}")
+            if settings.start_deadline_ms:
+                raise
+
+    def _close_notify_socket(self) -> None:
+        if self.notify is not None:
+            self.notify.close()
+            self.notify = None
+
     def _not_started(self) -> None:
         if self._unloadable:
             self.give_up()  # no retry can help: an operator starts it again when its code is repaired
@@ -139,10 +161,13 @@ class Worker(Subprocess):
 
     def _spawn_as_child(self, filename: str, argv: list[str]) -> None:
         child.begin(executes=self.function is None)
-        if self.function is None:
-            super()._spawn_as_child(filename, argv)
-        else:
+        if self.function is not None:
             self._become_worker()
+        for variable in SYSTEMD_VARIABLES:
+            os.environ.pop(variable, None)
+        if self.notify is not None:
+            self.notify.tell(os.environ)
+        super()._spawn_as_child(filename, argv)
 
     def _become_worker(self) -> NoReturn:
         supervisor = self.supervisor
@@ -200,6 +225,7 @@ class Worker(Subprocess):
         super().finish(pid, sts)
         supervisor = self.supervisor
         supervisor.ended(self, pid)
+        self._close_notify_socket()
         if self.state not in (ProcessStates.EXITED, ProcessStates.BACKOFF):
             return
         now = supervisor.now()
@@ -257,7 +283,10 @@ class Worker(Subprocess):
         """SIGKILL without supervisor's notion of a wished stop: its death is answered by a restart."""
         self.hung = True
         try:
-            self.config.options.kill(self.pid, signal.SIGKILL)
+            if self.notify is not None:
+                self.notify.kill(self.pid)
+            else:
+                self.config.options.kill(self.pid, signal.SIGKILL)
         except OSError as error:
             if error.errno != errno.ESRCH:
                 raise
@@ -269,6 +298,8 @@ class Worker(Subprocess):
         if self.state != ProcessStates.STARTING:
             return
         self.was_ready = True
+        if self.notify is not None:
+            self.notify.became_ready()
         self.ready_ms = self.supervisor.now() - self.forked_at
         self.delay = 0
         self.backoff = 0

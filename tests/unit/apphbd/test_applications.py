@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha.apphbd.core.applications import FIRST_INTERVAL_MS, MAX_APPLICATIONS, MAX_PER_USER
+from ha.apphbd.core.programs import RMD
+from ha.apphbd.model import ReplaceRmd
 from ha.apphbd.model.applications import HEADER, MAGIC, ProtocolError, Requests, answer
 from ha.apphbd.msg import (
     AppAnswer,
@@ -20,6 +22,8 @@ from ha.apphbd.msg import (
     AppUnregister,
     AppWarn,
     ClientEvent,
+    Expect,
+    ExpectProgram,
     Register,
     Subscribe,
 )
@@ -212,3 +216,15 @@ def test_any_bytes_are_requests_or_a_protocol_error(chunks: list[bytes], at: int
             requests.feed(chunk)
     except ProtocolError as error:
         assert str(error)
+
+
+def test_an_application_outlives_rmd_and_is_not_waited_for_when_that_is_replaced() -> None:
+    world = World()
+    world.order(Expect(module="cib", pid=5, deadline_ms=1000))
+    world.order(
+        ExpectProgram(module="player", pid=6, main_pid=6, access="main", start_deadline_ms=0, watchdog_ms=0)
+    )
+    world.step(Received(DEMO, Register(name="demo", instance="one", pid=DEMO.pid, uid=DEMO.uid, gid=DEMO.gid)))
+    world.step(Lost(RMD))
+    [request] = world.requests()
+    assert isinstance(request, ReplaceRmd) and request.workers == (5, 6)

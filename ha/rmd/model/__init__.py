@@ -7,6 +7,8 @@ worker that is forked from rmd's own image. What supervisor has no key for stand
     HA_START_DEADLINE_MS  silence after the fork that counts as hung; 0: this worker does not beat   (10000)
     HA_RESTARTS           restarts in a number of seconds that are too many                          (30/60)
     HA_ESCALATION         what happens then: keep, leave or reset                                    (leave)
+
+What a program's stanza may say beyond that is in ha.rmd.model.notify.
 """
 
 from __future__ import annotations
@@ -69,13 +71,13 @@ def recovery(environment: Mapping[str, str], worker: str) -> Recovery:
     result = Recovery()
     deadline = environment.get("HA_START_DEADLINE_MS")
     if deadline is not None:
-        if not _is_number(deadline, 0, 600_000):
+        if not is_number(deadline, 0, 600_000):
             raise ConfigError(f"{worker}: HA_START_DEADLINE_MS is 0 to 600000, not {deadline!r}")
         result = replace(result, start_deadline_ms=int(deadline))
     restarts = environment.get("HA_RESTARTS")
     if restarts is not None:
         number, _, period_s = restarts.partition("/")
-        if not _is_number(number, 1, 10_000) or not _is_number(period_s, 1, 86_400):
+        if not is_number(number, 1, 10_000) or not is_number(period_s, 1, 86_400):
             raise ConfigError(f"{worker}: HA_RESTARTS is restarts/seconds, such as 30/60, not {restarts!r}")
         result = replace(result, max_restarts=int(number), period_ms=int(period_s) * 1000)
     escalation = environment.get("HA_ESCALATION")
@@ -87,7 +89,7 @@ def recovery(environment: Mapping[str, str], worker: str) -> Recovery:
     return result
 
 
-def _is_number(text: str, low: int, high: int) -> bool:
+def is_number(text: str, low: int, high: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high
 
 
