@@ -13,6 +13,7 @@ from ha.cib.msg import Answer, Query, Write, Written
 from ha.crm.msg import GetState, State
 from ha.machine import Message
 from ha.sim.agents import Misbehaviour
+from ha.sim.configuration import node_ids
 from ha.sim.node import Node
 from ha.sim.power import SwitchFault
 from ha.sim.process import Process
@@ -174,6 +175,9 @@ class Cluster:
 
     def query(self, node: str, xpath: str = "") -> Answer:
         return self.ask(node, "cib", Query(request_id=self.request_id(), xpath=xpath), Answer)
+
+    def node_ids(self, node: str) -> dict[str, str]:
+        return node_ids(self.query(node, "/cib/configuration/nodes").xml)
 
     def state(self, node: str) -> State:
         return self.ask(node, "crmd", GetState(request_id=self.request_id()), State)

@@ -16,7 +16,7 @@ Source: crmsh's reference of `crm configure`; what is not above is not understoo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lxml import etree
 
@@ -28,8 +28,12 @@ class ConfigurationError(ValueError):
     """A line is not understood; the text names it."""
 
 
-def to_xml(lines: list[str]) -> str:
-    """The <configuration> element that the lines describe, sections in order. Raises ConfigurationError."""
+NO_IDS: Mapping[str, str] = {}
+
+
+def to_xml(lines: list[str], node_ids: Mapping[str, str] = NO_IDS) -> str:
+    """The <configuration> element that the lines describe, sections in order. `node_ids` are the ids that nodes have in
+    the CIB; a node that it lacks gets its name for one. Raises ConfigurationError."""
     configuration = etree.Element("configuration")
     for name in SECTIONS:
         etree.SubElement(configuration, name)
@@ -42,10 +46,17 @@ def to_xml(lines: list[str]) -> str:
             builder(configuration, words[1:])
         except (IndexError, ValueError) as error:
             raise ConfigurationError(f"{line!r}: {error}") from error
+    for node in configuration.iterfind("nodes/node"):
+        node.set("id", node_ids.get(node.get("uname", ""), node.get("id", "")))
     for section in list(configuration):
         if len(section) == 0:
             configuration.remove(section)
     return etree.tostring(configuration, encoding="unicode")
+
+
+def node_ids(cib: str) -> dict[str, str]:
+    """Names to ids of the nodes in a CIB, or in a part of one."""
+    return {node.get("uname", ""): node.get("id", "") for node in etree.fromstring(cib).iterfind(".//node[@uname]")}
 
 
 def _section(configuration: etree._Element, name: str) -> etree._Element:

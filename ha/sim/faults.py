@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from ha.cib.msg import Write
+from ha.cib.msg import Answer, Query, Write
+from ha.machine import Message
 from ha.sim.agenda import MS, SECOND
 from ha.sim.agents import Misbehaviour
 from ha.sim.cluster import Cluster
-from ha.sim.configuration import to_xml
+from ha.sim.configuration import node_ids, to_xml
 from ha.sim.node import Node
 from ha.sim.power import SwitchFault
 from ha.sim.process import Process
@@ -47,17 +48,23 @@ class Trouble:
     def tell(self, words: str) -> None:
         """Change the configuration by way of some node, without waiting for what it says."""
         process = self.node().processes.get("cib")
-        if process is not None:
-            program = Program("operator", process, lambda message: None)
-            program.say(
-                Write(
-                    request_id=f"trouble-{self.cluster.request_id()}",
-                    operation="modify",
-                    scope="configuration",
-                    xml=to_xml([words]),
-                    allow_create=True,
+        if process is None:
+            return
+
+        def heard(message: Message | None) -> None:
+            if isinstance(message, Answer) and not message.rc:
+                program.say(
+                    Write(
+                        request_id=f"trouble-{self.cluster.request_id()}",
+                        operation="modify",
+                        scope="configuration",
+                        xml=to_xml([words], node_ids(message.xml)),
+                        allow_create=True,
+                    )
                 )
-            )
+
+        program = Program("operator", process, heard)
+        program.say(Query(request_id=f"trouble-{self.cluster.request_id()}", xpath="/cib/configuration/nodes"))
 
     def later(self, low_ms: int, high_ms: int, act: Callable[[], None]) -> None:
         self.at(self.chance.randrange(low_ms, high_ms), act)

@@ -227,13 +227,15 @@ def _start(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
 
 @verb(r"configure(?: (?P<file>\S+))?(?: on (?P<node>\w+))?")
 def _configure(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
+    door = _door(scenario, match["node"])
     if match["file"]:
         xml = (scenario.folder / match["file"]).read_text(encoding="utf-8")
     elif more and more[0].startswith("<"):
         xml = "".join(more)
     else:
-        xml = to_xml(more)
-    scenario.cluster.configure(_door(scenario, match["node"]), xml)
+        ids = scenario.cluster.node_ids(door) if any(line.startswith("node ") for line in more) else {}
+        xml = to_xml(more, ids)
+    scenario.cluster.configure(door, xml)
 
 
 @verb(r"delete (?P<xpath>\S+)(?: on (?P<node>\w+))?")

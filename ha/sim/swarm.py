@@ -193,7 +193,8 @@ class Swarm:
     def _take_nodes_back(self) -> None:
         """No node stays in standby."""
         words = [f"node {name} standby=off" for name in self.world.nodes]
-        written = self.cluster.configure(next(iter(self.world.nodes)), to_xml(words))
+        first = next(iter(self.world.nodes))
+        written = self.cluster.configure(first, to_xml(words, self.cluster.node_ids(first)))
         assert written.outcome == "committed", f"standby cannot be taken back: {written.reason}"
 
     def _settle(self, *, resources: bool = True) -> None:

@@ -7,6 +7,7 @@ it lacks of that copy is written again. All changes of one step leave in one wri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
@@ -63,11 +64,23 @@ class StatusKeeper:
         self.copy = Status()
 
     def node_id(self, node: str) -> str:
-        """As the nodes section has it, else as the status has it, else the name."""
+        """As the nodes section has it, else as the status has it, else a number that is the node's from now on: crmsh
+        finds nodes in the CIB by the numeric ids of `crm_node -l`."""
         known = self.crmd.ground.configuration.node_ids.get(node)
-        if known is None and node in self.copy.nodes:
+        if known is None:
+            self._number_nodes(node)
             known = self.copy.nodes[node].id
-        return known or node
+        return known
+
+    def _number_nodes(self, node: str) -> None:
+        """All that have no id yet, in the order of their names: whoever is asked for first, in one view the same CIB
+        gives them the same numbers, also while the first write of them is under way."""
+        known = self.crmd.ground.configuration.node_ids
+        taken = {*known.values(), *(record.id for record in self.copy.nodes.values())}
+        numbers = (str(n) for n in itertools.count(1) if str(n) not in taken)
+        for name in sorted({*self.context.members(), node}):
+            if name not in known and name not in self.copy.nodes:
+                self.copy.node(name, next(numbers))
 
     def uname(self, node_id: str) -> str:
         for name, known in self.crmd.ground.configuration.node_ids.items():

@@ -57,13 +57,26 @@ def test_three_nodes_start_the_oldest_leads_and_resources_run() -> None:
         state = world.state(name)
         assert (state["in_ccm"], state["crmd"], state["join"], state["expected"]) == ("true", "online", "member",
                                                                                       "member")
-    assert world.root.get("have-quorum") == "1" and world.root.get("dc-uuid") == "n1"
-    assert [n.get("uname") for n in world.root.iterfind("configuration/nodes/node")] == ["n1", "n2", "n3"]
+    assert world.root.get("have-quorum") == "1" and world.root.get("dc-uuid") == "1"
+    nodes = world.root.findall("configuration/nodes/node")
+    assert [(n.get("id"), n.get("uname")) for n in nodes] == [("1", "n1"), ("2", "n2"), ("3", "n3")]
     assert set(world.operations("n1", "A")) == {"A_last_0", "A_monitor_10000"}
     assert world.operations("n2", "A")["A_last_0"]["rc-code"] == "7"
     start = world.operations("n1", "A")["A_last_0"]
     assert start["operation"] == "start" and start["transition-magic"] == "0:0;" + start["transition-key"]
     assert start["op-secure-params"] == " passwd " and start["op-force-restart"] == " passwd  state "
+
+
+def test_a_node_without_an_id_gets_the_lowest_free_number_and_the_others_keep_theirs() -> None:
+    world = World("n1", "n2", "n3", decide=decide)
+    world.configure('<nodes><node id="n1" uname="n1"/><node id="1" uname="n3"/></nodes>')
+    for name in world.names:
+        world.start(name)
+    world.agree("n1", "n2", "n3")
+    world.settle()
+    nodes = world.root.findall("configuration/nodes/node")
+    assert sorted((str(n.get("uname")), n.get("id")) for n in nodes) == [("n1", "n1"), ("n2", "2"), ("n3", "1")]
+    assert {name: world.state(name)["id"] for name in world.names} == {"n1": "n1", "n2": "2", "n3": "1"}
 
 
 def test_a_quiet_cluster_stays_quiet() -> None:
