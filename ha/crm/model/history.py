@@ -162,7 +162,7 @@ def _attributes(result: OperationResult, node: str, traits: AgentTraits | None) 
         "queue-time": str(result.queue_ms),
         "op-digest": digest(parameters),
         **_migration(result.operation, result.meta),
-        **_traits_digests(parameters, traits),
+        **_traits_digests(parameters, traits, result.interval_ms),
     }
 
 
@@ -195,12 +195,15 @@ def _quoted(value: str) -> str:
     return quoteattr(value, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;", '"': "&quot;"})
 
 
-def _traits_digests(parameters: Mapping[str, str], traits: AgentTraits | None) -> dict[str, str]:
-    """op-restart-digest and op-secure-digest, which need the agent's meta-data."""
+def _traits_digests(parameters: Mapping[str, str], traits: AgentTraits | None, interval_ms: int) -> dict[str, str]:
+    """op-restart-digest and op-secure-digest, which need the agent's meta-data.
+
+    A recurring operation has no op-restart-digest: it is begun anew for any change, its timeout's included.
+    """
     if traits is None:
         return {}
     found: dict[str, str] = {}
-    if traits.reloads and traits.reloadable:
+    if traits.reloads and traits.reloadable and not interval_ms:
         fixed = [name for name in traits.parameters if name not in traits.reloadable]
         found["op-force-restart"] = _listed(fixed)
         found["op-restart-digest"] = digest({n: v for n, v in parameters.items() if n not in traits.reloadable})
