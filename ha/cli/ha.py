@@ -13,11 +13,13 @@ class LazyGroup(click.Group):
 
     COMMANDS = {
         "apphb": ("ha.cli.apphb", "apphb", "Who is watched on this node, and how well everybody is."),
+        "apply": ("ha.cli.plan.commands", "apply", "Have a plan carried out, if the cluster is as it was then."),
         "config": ("ha.cli.config_check", "config", "The node's configuration."),
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),
         "log": ("ha.cli.log", "log", "What is logged on this node."),
         "membership": ("ha.cli.membership", "membership", "Who is there, and why somebody was taken for dead."),
+        "plan": ("ha.cli.plan.commands", "plan", "What a change would make the cluster do, before it is made."),
         "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
         "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 
+from ha.cli.cib_source import chosen_file
 from ha.cli.crm_resource.parameters import definition, delete_value, find_pair, set_value
 from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.durations import DurationError, parse_duration
@@ -66,6 +67,8 @@ def wait(session: Session) -> int:
 
 
 def settle(session: Session) -> None:
+    if (file := chosen_file()) is not None:
+        raise OrderError(Exit.UNIMPLEMENTED, f"{file} is no running cluster: there is nothing to wait for")
     timeout_s = _seconds(session.options.timeout) if session.options.timeout else DEFAULT_WAIT_S
     deadline = time.monotonic() + timeout_s
     try:

@@ -9,7 +9,7 @@ from argparse import Namespace
 from functools import cached_property
 
 from ha.cib.msg import Operation, Write, Written
-from ha.cli.cib_source import CibSource, SourceError, open_cib
+from ha.cli.cib_source import CibSource, SourceError, chosen_file, open_cib
 from ha.cli.cluster_view import view_of
 from ha.cli.exit_codes import Exit
 from ha.ipc.client import Connection, NotConnected, TimedOut
@@ -78,7 +78,9 @@ class Session:
             raise OrderError(written.rc or Exit.ERROR, f"the change was {written.outcome}: {written.reason}")
 
     def ask(self, worker: str, request: Message, timeout_ms: int = ASK_TIMEOUT_MS) -> Message:
-        """Ask another worker of this node. Raises OrderError."""
+        """Ask another worker of this node. Raises OrderError, also when the tool is at work on a file."""
+        if worker == "crmd" and (file := chosen_file()) is not None:
+            raise OrderError(Exit.UNIMPLEMENTED, f"{file} is no running cluster: only that can do it")
         try:
             with Connection.open(self.root, worker, program=PROGRAM) as link:
                 return link.ask(request, timeout_ms)
