@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from ha.pe.core.resources import is_disabled
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.resource import Resource
+from ha.pe.model.values import integer
 
 RC_WORDS = {
     0: "ok", 1: "error", 2: "invalid parameter", 3: "unimplemented feature", 4: "insufficient privileges",
@@ -25,14 +26,25 @@ def view_of(cib: bytes, now_s: int) -> Cluster:
     return read(cib, now_s)
 
 
+MAX_SECONDS = 253_402_300_799
+"""The end of the year 9999: what is later in a CIB is no date."""
+
+
 def moment(seconds: str | int | float | None) -> str:
-    """Unix seconds as clients expect a date."""
-    return time.ctime(int(seconds)) if seconds else ""
+    """Unix seconds as clients expect a date; what is no number, or far off, gives none."""
+    count = _seconds(seconds)
+    return time.ctime(count) if count else ""
 
 
 def iso_moment(seconds: str | int | None) -> str:
     """Unix seconds as 2026-11-23 19:00:00Z, the form of dates in failures."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(int(seconds))) if seconds else ""
+    count = _seconds(seconds)
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(count)) if count else ""
+
+
+def _seconds(given: str | int | float | None) -> int:
+    count = integer(given) or 0 if isinstance(given, str) else int(given or 0)
+    return count if 0 < count <= MAX_SECONDS else 0
 
 
 def primitives(resources: Iterable[Resource]) -> Iterator[Resource]:
@@ -57,5 +69,5 @@ def agent_name(resource: Resource) -> str:
 def is_shown(name: str) -> bool:
     """Attributes of the machinery itself are not."""
     return not name.startswith(("#", "fail-count-", "last-failure-")) and name not in (
-        "terminate", "shutdown", "standby", "maintenance",
+        "terminate", "shutdown", "standby", "probe_complete",
     )  # fmt: skip

@@ -6,18 +6,23 @@ Source: the API schema that pcs validates against (api-version 2.25 is what Debi
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 
 from lxml import etree
 
 API_VERSION = "2.25"
+NOT_XML = re.compile("[^\\t\\n\\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML cannot hold: of a command line, of the name of a file."""
 
 
 class XmlResult:
     """Collects what a command has to say and prints it once."""
 
     def __init__(self, request: Sequence[str]) -> None:
-        self.root = etree.Element("pacemaker-result", {"api-version": API_VERSION, "request": " ".join(request)})
+        asked = as_xml(shlex.join(request))
+        self.root = etree.Element("pacemaker-result", {"api-version": API_VERSION, "request": asked})
 
     def finish(self, code: int, message: str, errors: Sequence[str] = ()) -> str:
         """The whole document. To be called once, as the last thing."""
@@ -25,8 +30,13 @@ class XmlResult:
         if errors:
             listed = etree.SubElement(status, "errors")
             for text in errors:
-                etree.SubElement(listed, "error").text = text
+                etree.SubElement(listed, "error").text = as_xml(text)
         return etree.tostring(self.root, encoding="unicode", pretty_print=True)
+
+
+def as_xml(text: str) -> str:
+    """The text with what XML cannot hold by its number."""
+    return NOT_XML.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
 def yes_no(value: bool) -> str:

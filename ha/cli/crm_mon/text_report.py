@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from lxml.etree import _Element as Element
 
 from ha.cli.cluster_view import RC_WORDS, disabled, is_shown, moment, primitives
-from ha.cli.crm_mon.history import histories, shown_count, task_of
+from ha.cli.crm_mon.history import ResourceHistory, failed_histories, histories, shown_failures, task_of
 from ha.cli.status_text import node_lines, resource_lines
 from ha.pe.model.cluster import Cluster
+from ha.pe.model.values import integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ def report(cluster: Cluster, sections: Sections) -> Iterator[str]:
         _summary(cluster) if sections.headers else iter(()),
         _nodes(cluster, sections),
         _resources(cluster, sections),
-        _attributes(cluster) if sections.attributes else iter(()),
+        attribute_lines(cluster) if sections.attributes else iter(()),
         _operations(cluster, sections.timing) if sections.operations or sections.timing else iter(()),
-        _migration(cluster) if sections.failcounts and not sections.operations else iter(()),
+        failcount_lines(cluster) if sections.failcounts and not sections.operations else iter(()),
         _tickets(cluster) if sections.tickets else iter(()),
         _bans(cluster) if sections.bans else iter(()),
         _failures(cluster),
@@ -123,7 +124,7 @@ def _resources(cluster: Cluster, sections: Sections) -> Iterator[str]:
             yield f"  {line}"
 
 
-def _attributes(cluster: Cluster) -> Iterator[str]:
+def attribute_lines(cluster: Cluster) -> Iterator[str]:
     yield "Node Attributes:"
     for node in cluster.nodes:
         shown = {name: value for name, value in sorted(node.attributes.items()) if is_shown(name)}
@@ -138,7 +139,7 @@ def _operations(cluster: Cluster, timing: bool) -> Iterator[str]:
     for node, found in histories(cluster):
         yield f"  * Node: {node.name}:"
         for history in found:
-            yield f"    * {_threshold(history.id, history.migration_threshold, history.fail_count)}:"
+            yield f"    * {_threshold(history)}:"
             for operation in history.operations:
                 words = _operation_words(operation, timing)
                 line = f"      * ({operation.get('call-id')}) {task_of(operation)}"
@@ -153,24 +154,26 @@ def _operation_words(operation: Element, timing: bool) -> list[str]:
         if operation.get("last-rc-change"):
             words.append(f'last-rc-change="{moment(operation.get("last-rc-change"))}"')
         words += [f'{name}="{operation.get(name)}ms"' for name in ("exec-time", "queue-time") if operation.get(name)]
-        rc = int(operation.get("rc-code") or 0)
+        rc = integer(operation.get("rc-code")) or 0
         words.append(f"rc={rc} ({RC_WORDS.get(rc, 'unknown')})")
     return words
 
 
-def _threshold(name: str, threshold: int, count: int) -> str:
-    words = f"{name}: migration-threshold={threshold}"
-    return f"{words} fail-count={shown_count(count)}" if count else words
+def _threshold(history: ResourceHistory) -> str:
+    words = f"{history.id}: migration-threshold={history.migration_threshold}"
+    if history.fail_count:
+        words += f" fail-count={history.fail_count}"
+    if history.last_failure:
+        words += f" last-failure='{moment(history.last_failure)}'"
+    return words
 
 
-def _migration(cluster: Cluster) -> Iterator[str]:
+def failcount_lines(cluster: Cluster) -> Iterator[str]:
     yield "Migration Summary:"
-    for node, found in histories(cluster):
-        failed = [history for history in found if history.fail_count]
-        if failed:
-            yield f"  * Node: {node.name}:"
-            for history in failed:
-                yield f"    * {_threshold(history.id, history.migration_threshold, history.fail_count)}"
+    for node, failed in failed_histories(cluster):
+        yield f"  * Node: {node.name}:"
+        for history in failed:
+            yield f"    * {_threshold(history)}"
 
 
 def _tickets(cluster: Cluster) -> Iterator[str]:
@@ -193,13 +196,14 @@ def _bans(cluster: Cluster) -> Iterator[str]:
 
 
 def _failures(cluster: Cluster) -> Iterator[str]:
-    if not cluster.failed:
+    failures = shown_failures(cluster)
+    if not failures:
         return
     yield "Failed Resource Actions:"
-    for failure in cluster.failed:
+    for failure in failures:
         operation = failure.element
-        rc = int(operation.get("rc-code") or 0)
-        interval = int(operation.get("interval") or 0)
+        rc = integer(operation.get("rc-code")) or 0
+        interval = integer(operation.get("interval")) or 0
         task = task_of(operation) if not interval else f"{interval / 1000:g}s-interval {operation.get('operation')}"
         words = f"  * {failure.resource_id} {task} on {failure.node.name}"
         if operation.get("op-status") == "2":

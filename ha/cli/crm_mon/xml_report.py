@@ -7,14 +7,15 @@ from lxml import etree
 from lxml.etree import _Element as Element
 
 from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, iso_moment, moment, primitives
-from ha.cli.crm_mon.history import ResourceHistory, histories, shown_count, task_of
-from ha.cli.status_text import displayed_role
+from ha.cli.crm_mon.history import ResourceHistory, failed_histories, histories, shown_failures, task_of
+from ha.cli.status_text import displayed_role, is_listed
 from ha.cli.xml_result import yes_no
+from ha.pe.core.health import health_grade
+from ha.pe.core.kinds.bundle import Bundle
 from ha.pe.model.cluster import Cluster
-from ha.pe.model.history import OK
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Resource
-from ha.pe.model.roles import Role
+from ha.pe.model.values import integer
 
 STATUS_WORDS = {
     -1: "pending", 0: "complete", 1: "Cancelled", 2: "Timed Out", 3: "NOT SUPPORTED", 4: "Error", 5: "Hard error",
@@ -26,16 +27,11 @@ STATUS_WORDS = {
 def report(parent: Element, cluster: Cluster, *, inactive: bool = True) -> None:
     """Append summary, nodes, resources, attributes, history, failures, tickets and bans to `parent`."""
     _summary(parent, cluster)
-    nodes = etree.SubElement(parent, "nodes")
-    for node in cluster.nodes:
-        _node(nodes, cluster, node)
-    resources = etree.SubElement(parent, "resources")
-    for resource in cluster.resources:
-        if inactive or resource.is_active(False):
-            _resource(resources, resource)
-    _node_attributes(parent, cluster)
+    append_nodes(parent, cluster)
+    append_resources(parent, cluster, inactive=inactive)
+    append_node_attributes(parent, cluster)
     _history(parent, cluster)
-    _failures(parent, cluster)
+    append_failures(parent, cluster)
     _tickets(parent, cluster)
     _bans(parent, cluster)
 
@@ -97,7 +93,19 @@ def _summary(parent: Element, cluster: Cluster) -> None:
 # Nodes ---------------------------------------------------------------------------------------------------------------
 
 
+def append_nodes(parent: Element, cluster: Cluster) -> None:
+    listed = etree.SubElement(parent, "nodes")
+    for node in cluster.nodes:
+        _node(listed, cluster, node)
+
+
+def _health_word(cluster: Cluster, node: Node) -> str:
+    grade = health_grade(cluster, node)
+    return "red" if grade < 0 else "yellow" if grade == 0 else "green"
+
+
 def _node(parent: Element, cluster: Cluster, node: Node) -> None:
+    has_features = node.online and not node.is_remote_kind
     attributes = {
         "name": node.name,
         "id": node.id,
@@ -107,8 +115,8 @@ def _node(parent: Element, cluster: Cluster, node: Node) -> None:
         "maintenance": yes_no(node.maintenance),
         "pending": yes_no(node.pending),
         "unclean": yes_no(node.unclean),
-        "health": "green",
-        **({} if node.is_remote_kind else {"feature_set": node.attributes.get("#feature-set", "<3.15.1")}),
+        "health": _health_word(cluster, node),
+        **({"feature_set": node.attributes.get("#feature-set", "<3.15.1")} if has_features else {}),
         "shutdown": yes_no(node.shutdown),
         "expected_up": yes_no(node.expected_up),
         "is_dc": yes_no(node is cluster.dc),
@@ -120,7 +128,7 @@ def _node(parent: Element, cluster: Cluster, node: Node) -> None:
     etree.SubElement(parent, "node", attributes)
 
 
-def _node_attributes(parent: Element, cluster: Cluster) -> None:
+def append_node_attributes(parent: Element, cluster: Cluster) -> None:
     listed = etree.Element("node_attributes")
     for node in cluster.nodes:
         shown = {k: v for k, v in sorted(node.attributes.items()) if is_shown(k)}
@@ -135,12 +143,18 @@ def _node_attributes(parent: Element, cluster: Cluster) -> None:
 # Resources -----------------------------------------------------------------------------------------------------------
 
 
-def _common(resource: Resource) -> dict[str, str]:
-    return {"managed": yes_no(resource.managed), "failed": yes_no(resource.any_within("failed"))}
+def append_resources(parent: Element, cluster: Cluster, *, inactive: bool = True) -> None:
+    listed = etree.SubElement(parent, "resources")
+    for resource in cluster.resources:
+        if is_listed(resource, inactive):
+            _resource(listed, resource)
 
 
 def _with_target_role(resource: Resource, attributes: dict[str, str]) -> dict[str, str]:
+    """A collection that has none of its own shows the one of its first member."""
     role = resource.meta.get("target-role")
+    if role is None and resource.children:
+        role = resource.children[0].meta.get("target-role")
     if role is not None:
         attributes["target_role"] = role
     return attributes
@@ -151,7 +165,7 @@ def _resource(parent: Element, resource: Resource) -> None:
         _group(parent, resource)
     elif resource.is_clone:
         _clone(parent, resource)
-    elif resource.is_bundle:
+    elif isinstance(resource, Bundle):
         _bundle(parent, resource)
     else:
         _primitive(parent, resource)
@@ -184,15 +198,21 @@ def _clone(parent: Element, clone: Resource) -> None:
         _resource(element, child)
 
 
-def _bundle(parent: Element, bundle: Resource) -> None:
-    image = next((str(e.get("image")) for e in bundle.xml if e.get("image")), "")
-    kind = next((str(e.tag) for e in bundle.xml if e.get("image")), "")
+def _bundle(parent: Element, bundle: Bundle) -> None:
     attributes = {
-        "id": bundle.id, "type": kind, "image": image, "unique": yes_no(bundle.unique), **_common(bundle),
-    }  # fmt: skip
+        "id": bundle.id,
+        "type": next((str(e.tag) for e in bundle.xml if e.get("image")), ""),
+        "image": bundle.definition.image or "",
+        "unique": yes_no(bundle.unique),
+        "managed": yes_no(bundle.managed),
+        "failed": yes_no(bundle.failed),
+    }
     element = etree.SubElement(parent, "bundle", attributes)
-    for number, child in enumerate(bundle.children):
-        _resource(etree.SubElement(element, "replica", {"id": str(number)}), child)
+    for replica in bundle.replicas:
+        listed = etree.SubElement(element, "replica", {"id": str(replica.number)})
+        for part in (replica.ip, replica.child, replica.container, replica.connection):
+            if part is not None:
+                _resource(listed, part)
 
 
 def role_text(resource: Resource) -> str:
@@ -209,7 +229,7 @@ def _primitive(parent: Element, resource: Resource) -> None:
         "id": resource.printable_id,
         "resource_agent": agent_name(resource),
         "role": role_text(resource),
-        "active": yes_no(resource.orig_role > Role.STOPPED),
+        "active": yes_no(resource.is_active(True)),
         "orphaned": yes_no(resource.removed),
         "blocked": yes_no(resource.blocked),
         "managed": yes_no(resource.managed),
@@ -217,8 +237,8 @@ def _primitive(parent: Element, resource: Resource) -> None:
         "failure_ignored": yes_no(resource.ignore_failure),
         "nodes_running_on": str(len(resource.active)),
     }
-    if resource.pending_action:
-        attributes["pending"] = resource.pending_action.capitalize()
+    if resource.pending_action == "monitor":
+        attributes["pending"] = "Monitoring"
     if resource.lock_node is not None:
         attributes["locked_to"] = resource.lock_node.name
     element = etree.SubElement(parent, "resource", _with_target_role(resource, attributes))
@@ -238,22 +258,37 @@ def _history(parent: Element, cluster: Cluster) -> None:
             _resource_history(element, history)
 
 
+def append_failcounts(parent: Element, cluster: Cluster) -> None:
+    """The history of failed resources, without its operations."""
+    listed = etree.SubElement(parent, "node_history")
+    for node, found in failed_histories(cluster):
+        element = etree.SubElement(listed, "node", {"name": node.name})
+        for history in found:
+            etree.SubElement(element, "resource_history", _history_attributes(history))
+
+
 def _resource_history(parent: Element, history: ResourceHistory) -> None:
+    element = etree.SubElement(parent, "resource_history", _history_attributes(history))
+    for operation in history.operations:
+        _operation(element, operation)
+
+
+def _history_attributes(history: ResourceHistory) -> dict[str, str]:
     attributes = {
         "id": history.id,
         "orphan": yes_no(history.orphan),
         "migration-threshold": str(history.migration_threshold),
     }
     if history.fail_count:
-        attributes["fail-count"] = shown_count(history.fail_count)
-    element = etree.SubElement(parent, "resource_history", attributes)
-    for operation in history.operations:
-        _operation(element, operation)
+        attributes["fail-count"] = str(history.fail_count)
+    if history.last_failure:
+        attributes["last-failure"] = moment(history.last_failure)
+    return attributes
 
 
 def _operation(parent: Element, operation: Element) -> None:
     interval = operation.get("interval") or "0"
-    rc = int(operation.get("rc-code") or 0)
+    rc = integer(operation.get("rc-code")) or 0
     attributes = {
         "call": str(operation.get("call-id")),
         "task": task_of(operation),
@@ -270,31 +305,30 @@ def _operation(parent: Element, operation: Element) -> None:
     etree.SubElement(parent, "operation_history", attributes)
 
 
-def _failures(parent: Element, cluster: Cluster) -> None:
-    if not cluster.failed:
+def append_failures(parent: Element, cluster: Cluster) -> None:
+    failures = shown_failures(cluster)
+    if not failures:
         return
     listed = etree.SubElement(parent, "failures")
-    for failure in cluster.failed:
+    for failure in failures:
         operation = failure.element
-        rc = int(operation.get("rc-code") or OK)
-        status = int(operation.get("op-status") or 0)
+        rc = integer(operation.get("rc-code")) or 0
+        status = integer(operation.get("op-status")) or 0
         attributes = {
             "op_key": failure.key,
             "node": failure.node.name,
             "exitstatus": RC_WORDS.get(rc, "unknown"),
-            "exitreason": str(operation.get("exit-reason") or "none"),
+            "exitreason": str(operation.get("exit-reason", "none")),
             "exitcode": str(rc),
             "call": str(operation.get("call-id") or "-1"),
             "status": STATUS_WORDS.get(status, "unknown"),
         }
-        if operation.get("last-rc-change"):
-            attributes |= {
-                "last-rc-change": iso_moment(operation.get("last-rc-change")),
-                "queued": str(operation.get("queue-time") or "0"),
-                "exec": str(operation.get("exec-time") or "0"),
-                "interval": str(operation.get("interval") or "0"),
-                "task": str(operation.get("operation")),
-            }
+        if when := iso_moment(operation.get("last-rc-change")):
+            attributes["last-rc-change"] = when
+            for shown, name in (("queued", "queue-time"), ("exec", "exec-time"), ("interval", "interval")):
+                # The schema wants all three, and numbers.
+                attributes[shown] = str(max(0, integer(operation.get(name)) or 0))
+            attributes["task"] = str(operation.get("operation"))
         etree.SubElement(listed, "failure", attributes)
 
 

@@ -11,6 +11,7 @@ from lxml.etree import _Element as Element
 
 from ha.cli.crm_simulate.edited_cib import EditedCib, EditError, Result
 from ha.cli.crm_simulate.injections import count_failure
+from ha.cli.crm_simulate.report import Item
 from ha.pe.model.scores import INFINITY
 from ha.pe.model.values import integer
 
@@ -34,7 +35,7 @@ class Player:
         graph: bytes,
         failures: Sequence[str],
         is_known: Callable[[str], bool],
-        say: Callable[[str], None],
+        say: Callable[[Item], None],
         warn: Callable[[str], None],
     ) -> None:
         self.cib = cib
@@ -88,20 +89,38 @@ class Player:
     def _do(self, action: Element) -> None:
         node = action.get("on_node")
         if action.tag == "pseudo_event":
-            self.say(f"Pseudo action:   {action.get('operation_key')}{'' if node is None else f' on {node}'}")
+            self._pseudo_action(str(action.get("operation_key")), node)
         elif action.tag == "rsc_op":
             self._operation(action, str(node))
         elif action.get("operation") == "stonith":
             self._fence(action, str(node))
         else:
-            resource = action.find("primitive")
-            about = "" if resource is None else f" for {resource.get('id')}"
-            self.say(f"Cluster action:  {action.get('operation')}{about} on {node}")
+            self._cluster_action(action, str(node))
         self.done.add(str(action.get("id")))
+
+    def _pseudo_action(self, task: str, node: str | None) -> None:
+        place = {} if node is None else {"node": node}
+        text = f"Pseudo action:   {task}{'' if node is None else f' on {node}'}"
+        self.say(Item(text, "pseudo_action", {"task": task, **place}))
+
+    def _cluster_action(self, action: Element, node: str) -> None:
+        task, resource = str(action.get("operation")), action.find("primitive")
+        attributes = {"task": task, "node": node}
+        if resource is not None:
+            attributes["id"] = str(resource.get("id"))
+        about = "" if resource is None else f" for {resource.get('id')}"
+        self.say(Item(f"Cluster action:  {task}{about} on {node}", "cluster_action", attributes))
+
+    def _resource_action(self, name: str, task: str, node: str, interval_ms: int = 0) -> None:
+        every = f"={interval_ms}" if interval_ms else ""
+        attributes = {"resource": name, "op": task, "node": node}
+        if interval_ms:
+            attributes["interval"] = str(interval_ms)
+        self.say(Item(f"Resource action: {name:<15} {task}{every} on {node}", "rsc_action", attributes))
 
     def _fence(self, action: Element, target: str) -> None:
         task = _attributes(action).get("CRM_meta_stonith_action")
-        self.say(f"Fencing {target} ({task})")
+        self.say(Item(f"Fencing {target} ({task})", "fencing_action", {"target": target, "op": str(task)}))
         if (task or "").lower() != "on":
             self.cib.set_node(target, up=False)
             self.cib.forget_node(target)
@@ -119,7 +138,7 @@ class Player:
             name = long_name
         task = str(action.get("operation"))
         if task in ("delete", "meta-data"):
-            self.say(f"Resource action: {name:<15} {task} on {node}")
+            self._resource_action(name, task, node)
             return
         attributes = _attributes(action)
         interval = integer(attributes.get("CRM_meta_interval")) or 0
@@ -131,7 +150,7 @@ class Player:
             self.warn(str(error))
             self.failed.add(str(action.get("id")))
             return
-        self.say(f"Resource action: {name:<15} {task}{f'={interval}' if interval else ''} on {node}")
+        self._resource_action(name, task, node, interval)
         wanted = integer(attributes.get("CRM_meta_op_target_rc")) or 0
         exit_code = self._wanted_failure(action, (name, config_name), f"{task}_{interval}@{node}=", state, wanted)
         self.cib.record(history, Result(config_name, task, interval, node, exit_code, wanted, attributes))
@@ -145,7 +164,7 @@ class Player:
             if exit_code is None:
                 self.warn(f"Invalid failed operation '{spec}' (result code must be integer)")
                 continue
-            self.say(f"Pretending action {action.get('id')} failed with rc={exit_code}")
+            self.say(Item(f"Pretending action {action.get('id')} failed with rc={exit_code}"))
             self.failed.add(str(action.get("id")))
             self.abort_priority = INFINITY
             task, interval = str(action.get("operation")), integer(rest.split("@")[0].rpartition("_")[2]) or 0

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The transition in few lines: what happens to nodes, and one line for every resource that changes."""
+"""The transition in short: what happens to nodes, and one item for every resource that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ha.cli.crm_simulate.report import Item
 from ha.pe.core.kinds.bundle import Bundle
 from ha.pe.model.action import OPTIONAL, RUNNABLE, Action
 from ha.pe.model.cluster import Cluster
@@ -14,26 +15,26 @@ from ha.pe.model.roles import Role
 
 
 class TransitionSummary:
-    """Formats the lines."""
+    """Formats the items."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.name_width = 5
         self.detail_width = 5
 
-    def lines(self) -> list[str]:
-        """All lines, with columns as wide as the widest of them needs."""
-        list(self._lines())
-        return list(self._lines())
+    def items(self) -> list[Item]:
+        """All of them, with columns as wide as the widest needs."""
+        list(self._items())
+        return list(self._items())
 
-    def _lines(self) -> Iterator[str]:
+    def _items(self) -> Iterator[Item]:
         for action in reversed(self.cluster.actions):
             if action.resource is None and not action.has(OPTIONAL):
-                yield from _node_line(action)
+                yield from _node_item(action)
         for resource in self.cluster.resources:
             yield from self._resource(resource)
 
-    def _resource(self, resource: Resource) -> Iterator[str]:
+    def _resource(self, resource: Resource) -> Iterator[Item]:
         if isinstance(resource, Bundle):
             for replica in resource.replicas:
                 for part in (replica.ip, replica.container, replica.connection, replica.child):
@@ -51,7 +52,7 @@ class TransitionSummary:
             return
         target = None if resource.assigned is None else resource.assigned.node
         if resource.managed and (current is not None or target is not None):
-            yield from _Change(self, resource, current, target).lines()
+            yield from _Change(self, resource, current, target).items()
 
     def item(
         self,
@@ -61,19 +62,25 @@ class TransitionSummary:
         target: Node | None,
         action: Action | None,
         source: Action | None = None,
-    ) -> str:
+    ) -> Item:
         if len(resource.id) > self.name_width:
             self.name_width = len(resource.id) + 2
         details = _details(resource, origin, target)
         self.detail_width = max(self.detail_width, len(details))
         because = source if source is not None else action
-        reason = "" if because is None or because.reason is None else f"  due to {because.reason}"
+        attributes = {"action": change.lower(), "resource": resource.id, **_place(resource, origin, target)}
+        reason = ""
+        if because is not None and because.reason is not None:
+            reason = f"  due to {because.reason}"
+            attributes["reason"] = because.reason
         if action is not None and not action.has(RUNNABLE):
             reason = f"{reason} (blocked)" if reason else "  blocked"
-        return f"{change:<8}   {resource.id:<{self.name_width}}   ( {details:>{self.detail_width}} ){reason}"
+            attributes["blocked"] = "true"
+        text = f"{change:<8}   {resource.id:<{self.name_width}}   ( {details:>{self.detail_width}} ){reason}"
+        return Item(text, "rsc_action", attributes)
 
 
-def _node_line(action: Action) -> Iterator[str]:
+def _node_item(action: Action) -> Iterator[Item]:
     if action.task == "do_shutdown":
         what = "Shutdown"
     elif action.task == "stonith":
@@ -87,13 +94,14 @@ def _node_line(action: Action) -> Iterator[str]:
         assert node.remote.launcher is not None
         name = f"{name} (resource: {node.remote.launcher.id})"
     if action.reason:
-        yield f"{what} {name} '{action.reason}'"
+        attributes = {"task": what, "node": name, "reason": action.reason}
+        yield Item(f"{what} {name} '{action.reason}'", "node_action", attributes)
 
 
 def _details(resource: Resource, origin: Node | None, target: Node | None) -> str:
     """Where from and where to, with roles if these matter."""
     now, wanted = resource.orig_role.text, resource.next_role.text
-    roles_matter = resource.orig_role > Role.STARTED or resource.next_role > Role.UNPROMOTED
+    roles_matter = _roles_matter(resource)
     if origin is None:
         assert target is not None
         return f"{now} -> {wanted} {target.name}" if roles_matter else target.name
@@ -106,6 +114,28 @@ def _details(resource: Resource, origin: Node | None, target: Node | None) -> st
     if origin is target:
         return f"{now} -> {wanted} {origin.name}"
     return f"{now} {origin.name} -> {wanted} {target.name}"
+
+
+def _place(resource: Resource, origin: Node | None, target: Node | None) -> dict[str, str]:
+    """The same as attributes."""
+    roles_matter = _roles_matter(resource)
+    now = {"role": resource.orig_role.text} if roles_matter else {}
+    wanted = {"next-role": resource.next_role.text}
+    if origin is None:
+        assert target is not None
+        return {**now, **wanted, "dest": target.name} if roles_matter else {"node": target.name}
+    same_role = resource.orig_role is resource.next_role
+    if target is None:
+        return {**now, "node": origin.name}
+    if origin is target:
+        return {**now, **({} if same_role else wanted), "source": origin.name}
+    if same_role:
+        return {**now, "source": origin.name, "dest": target.name}
+    return {"role": resource.orig_role.text, "source": origin.name, **wanted, "dest": target.name}
+
+
+def _roles_matter(resource: Resource) -> bool:
+    return resource.orig_role > Role.STARTED or resource.next_role > Role.UNPROMOTED
 
 
 def _done(action: Action | None) -> bool:
@@ -138,19 +168,19 @@ class _Change:
     def starts_in_vain(self) -> bool:
         return self.start is not None and not self.start.has(RUNNABLE)
 
-    def lines(self) -> Iterator[str]:
+    def items(self) -> Iterator[Item]:
         if self.resource.orig_role is self.resource.next_role:
-            line = self._same_role()
-            if line:
-                yield line
+            item = self._same_role()
+            if item:
+                yield item
         elif self.stop is not None and (self.resource.next_role is Role.STOPPED or self.starts_in_vain):
             yield from self._stops()
         else:
-            line = self._other_role()
-            if line:
-                yield line
+            item = self._other_role()
+            if item:
+                yield item
 
-    def _same_role(self) -> str | None:
+    def _same_role(self) -> Item | None:
         item, resource, current, target = self.item, self.resource, self.current, self.target
         migration = self._action("migrate_from", target)
         if migration is not None and current is not None and migration.has(RUNNABLE):
@@ -170,14 +200,14 @@ class _Change:
             return item("Recover", resource, current, None, self.stop)
         return item("Restart", resource, current, target, self.start)
 
-    def _stops(self) -> Iterator[str]:
+    def _stops(self) -> Iterator[Item]:
         for node in self.resource.active:
             found = self.resource.actions_with_key(self.resource.key("stop"), node)
             stop = found[0] if found else None
             source = stop if stop is not None and stop.reason is not None else self.start
             yield self.item("Stop", self.resource, node, None, stop, source)
 
-    def _other_role(self) -> str | None:
+    def _other_role(self) -> Item | None:
         item, resource, current, target = self.item, self.resource, self.current, self.target
         if self.stop is not None and resource.failed and resource.stop_if_failed:
             return item("Recover", resource, current, target, self.stop, self.start)
