@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ha.cli.exit_codes import Exit
 
@@ -129,6 +129,17 @@ def read_file(path: Path) -> bytes:
         raise SourceError(Exit.NO_INPUT, f"{path}: no such file") from None
     except OSError as error:
         raise SourceError(Exit.NO_INPUT, f"{path}: {error.strerror}") from error
+
+
+def read_stream(stream: BinaryIO) -> bytes:
+    """Raises SourceError for what is over the limit, or cannot be read."""
+    try:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SourceError(Exit.NO_INPUT, f"standard input: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise SourceError(Exit.DATA_ERROR, f"standard input is larger than a CIB can be ({MAX_FILE_BYTES} bytes)")
+    return data
 
 
 def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS, *, shadow: bool = True) -> CibSource:

@@ -5,28 +5,38 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ha import __version__
+from ha.cli.cib_findings import Findings, examine
 from ha.cli.exit_codes import Exit
+from ha.cli.result_output import add_output_options, add_version, emit
 
 PROGRAM = "crm_verify"
+WARNINGS_FROM = 2
+NOTICES_FROM = 3
+"""So many -V show warnings and notices."""
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog=PROGRAM, description="Check a configuration for errors.")
-    p.add_argument("-$", "--version", action="version", version=f"crm_verify (Heartbeat) {__version__}")
+    p = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Check a configuration for errors. Exit status 0: it is valid; 78: it is not.",
+    )
+    add_version(p)
     p.add_argument("--root", help="the node's root directory (default: HA_ROOT, else this machine's own)")
     source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("-L", "--live-check", action="store_true", help="the running cluster's")
-    source.add_argument("-x", "--xml-file", metavar="FILE")
+    source.add_argument("-x", "--xml-file", metavar="FILE", help='"-" is standard input')
     source.add_argument("-X", "--xml-text", metavar="XML")
     source.add_argument("-p", "--xml-pipe", action="store_true", help="from standard input")
     p.add_argument("-S", "--save-xml", metavar="FILE", help="write the CIB that was checked to FILE")
-    p.add_argument("-V", "--verbose", action="count", default=0)
-    p.add_argument("-q", "--quiet", action="store_true", help="the exit code alone tells")
-    p.add_argument("--output-as", choices=("text", "xml"), default="text", help="xml goes to standard output")
+    p.add_argument(
+        "-V", "--verbose", action="count", default=0, help="-VV: warnings as well; -VVV: what the cluster would do"
+    )
+    p.add_argument("-q", "--quiet", action="store_true", help="of a configuration, the exit code alone tells")
+    add_output_options(p, "text", "xml")
     return p
 
 
@@ -35,95 +45,62 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(argv)
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
-    code, complaints = check(options)
+    request = [PROGRAM, *(sys.argv[1:] if argv is None else argv)]
+    code, trouble, found = check(options)
     if options.output_as == "xml":
-        print_xml(argv, code, complaints)
-    else:
-        print_text(options.quiet, code, complaints)
-    return code
+        errors = [*trouble, *found.errors, *(f"warning: {text}" for text in _shown_warnings(options, found))]
+        return emit(options, request, (), code=code, errors=[*errors, *(f"notice: {text}" for text in found.notices)])
+    lines = [] if options.quiet else list(report(options, found))
+    for line in (*(f"{PROGRAM}: {text}" for text in trouble), *lines):
+        print(line, file=sys.stderr)
+    return emit(options, request, (), code=code)
 
 
-def check(options: argparse.Namespace) -> tuple[int, list[str]]:
-    """(exit code, what is wrong)."""
+def check(options: argparse.Namespace) -> tuple[int, list[str], Findings]:
+    """(exit code, why it could not be checked, what is wrong)."""
     from ha.cli.cib_source import SourceError
     from ha.root import RootError
 
     try:
         data = read(options)
-        complaints = problems(data)
+        found = examine(data, int(time.time()), decide=options.verbose >= NOTICES_FROM)
         if options.save_xml:
             Path(options.save_xml).write_bytes(data)
     except SourceError as error:
-        return error.code, [str(error)]
-    except (OSError, RootError) as error:
-        return Exit.CANNOT_CREATE, [str(error)]
-    return (Exit.CONFIGURATION if complaints else Exit.OK), complaints
+        return error.code, [str(error)], Findings()
+    except RootError as error:
+        return Exit.USAGE, [str(error)], Findings()
+    except OSError as error:
+        return Exit.CANNOT_CREATE, [f"{error.filename}: {error.strerror}"], Findings()
+    return (Exit.CONFIGURATION if found.errors else Exit.OK), [], found
 
 
-def print_text(quiet: bool, code: int, complaints: Sequence[str]) -> None:
-    if code == Exit.CONFIGURATION:
-        if not quiet:
-            for text in complaints:
-                print(f"error: {text}", file=sys.stderr)
-        print("Errors found during check: config not valid", file=sys.stderr)
-    else:
-        for text in complaints:
-            print(f"{PROGRAM}: {text}", file=sys.stderr)
+def report(options: argparse.Namespace, found: Findings) -> Sequence[str]:
+    """The lines for people, which all go to standard error. pcs takes a line with "-V" and "more detail" for the advice
+    to ask again, and leaves it out."""
+    lines = [f"error: {text}" for text in found.errors]
+    lines += [f"warning: {text}" for text in _shown_warnings(options, found)]
+    lines += [f"notice: {text}" for text in found.notices]
+    if found.errors:
+        lines.append("Errors found during check: config not valid")
+        if found.warnings and options.verbose < WARNINGS_FROM:
+            lines.append("-V -V may provide more details")
+    return lines
 
 
-def print_xml(argv: Sequence[str] | None, code: int, complaints: Sequence[str]) -> None:
-    from ha.cli.exit_codes import WORDS
-    from ha.cli.xml_result import XmlResult
-
-    result = XmlResult([PROGRAM, *(sys.argv[1:] if argv is None else argv)])
-    print(result.finish(code, WORDS[code], complaints), end="")
+def _shown_warnings(options: argparse.Namespace, found: Findings) -> Sequence[str]:
+    return found.warnings if options.verbose >= WARNINGS_FROM else ()
 
 
 def read(options: argparse.Namespace) -> bytes:
-    from ha.cli.cib_source import read_cib, read_file
+    """Raises SourceError, RootError."""
+    from ha.cli.cib_source import read_cib, read_file, read_stream
     from ha.root import Root
 
     if options.live_check:
         return read_cib(Root.choose(options.root), PROGRAM)
-    if options.xml_file is not None:
-        return read_file(Path(options.xml_file))
     if options.xml_text is not None:
-        return str(options.xml_text).encode()
-    return sys.stdin.buffer.read()
-
-
-def problems(data: bytes) -> list[str]:
-    """Breaches of the grammar, double ids, references to nothing; then what the policy engine cannot use."""
-    from lxml import etree
-
-    from ha.cib.model.document import Document
-    from ha.cib.model.references import dangling, duplicates
-    from ha.cib.model.refusal import Refusal
-    from ha.cib.schema import load as load_schema
-    from ha.pe.core import read as read_cluster
-    from ha.pe.model.document import CibError
-
-    try:
-        document = Document.from_bytes(data)
-    except Refusal as refusal:
-        return [str(refusal)]
-    if document.root.tag == "cib" and document.root.find("status") is None:
-        # crmsh pipes the configuration alone, before each commit.
-        etree.SubElement(document.root, "status")
-        document = Document.from_bytes(etree.tostring(document.root))
-        data = etree.tostring(document.root)
-    breach = load_schema().check(document)
-    found = [str(breach)] if breach is not None else []
-    found += [str(refusal) for refusal in duplicates(document.root)]
-    found += [str(refusal) for refusal in dangling(document.root).values()]
-    if not found:
-        try:
-            cluster = read_cluster(data, 0)
-        except CibError as error:
-            return [str(error)]
-        if cluster.fencing_enabled and cluster.resources and not any(r.fence_device for r in cluster.resources):
-            found.append(
-                "fencing is enabled and there is no fence device: configure one, or set stonith-enabled to false"
-                " (a lost node's resources would then be started elsewhere without proof that it is dead)"
-            )
-    return found
+        return str(options.xml_text).encode(errors="surrogateescape")
+    if options.xml_file is not None and options.xml_file != "-":
+        return read_file(Path(options.xml_file))
+    return read_stream(sys.stdin.buffer)

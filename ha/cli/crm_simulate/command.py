@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ha.cli.cib_source import SourceError, read_cib, read_file
+from ha.cli.cib_source import SourceError, read_cib, read_file, read_stream
 from ha.cli.crm_simulate import report as sections
 from ha.cli.crm_simulate.options import PROGRAM, BadOption, check, events_are_wanted, parser
 from ha.cli.crm_simulate.report import Item, Report, Shown, TextReport, XmlReport
@@ -106,7 +106,7 @@ def source_of(options: argparse.Namespace) -> bytes:
     if options.xml_file and options.xml_file != "-":
         return read_file(Path(options.xml_file))
     if options.xml_pipe or options.xml_file == "-":
-        return sys.stdin.buffer.read()
+        return read_stream(sys.stdin.buffer)
     from ha.root import Root
 
     return read_cib(Root.choose(options.root), PROGRAM)
