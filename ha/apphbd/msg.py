@@ -53,6 +53,12 @@ class ClientEvent(Message, frozen=True, kw_only=True):
     """What the client promised, 0 before its first beat."""
     reset: bool = False
     """It asked for a reset of the node when it fails, and this is its failure (NOHB, HUP)."""
+    name: str = ""
+    """Of an application, as which it registered; with its instance, and whose the kernel said that it was. Of workers
+    and programs: empty."""
+    instance: str = ""
+    uid: int = -1
+    gid: int = -1
 
 
 class GetClients(Message, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import daemon
@@ -19,6 +20,7 @@ import ha
 from ha.apphbd.daemon import read_settings as read_apphbd_settings
 from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError
 from ha.rmd.io import image, pidfile
+from ha.rmd.io.accounts import find_account
 from ha.rmd.io.directories import DirectoryError, prepare, stanzas
 from ha.rmd.io.loop import RootSupervisor
 from ha.rmd.io.options import CLIENT_CONFIGURATION, RootOptions, write_configuration
@@ -26,6 +28,7 @@ from ha.rmd.io.pidfile import AlreadyRunning, PidFile
 from ha.rmd.io.succession import package_path
 from ha.rmd.io.systemd import Systemd
 from ha.rmd.model import Settings, read_rmd_cf
+from ha.rmd.model.recoverymgrd import read_recoverymgrd_conf
 from ha.root import Root, RootError
 
 EXIT_FAILED = 1
@@ -86,7 +89,7 @@ def _start(root: Root, *, foreground: bool, takeover: str | None) -> int:
     node = root.node_name()
     prepare(root)
     tempfile.tempdir = str(root.run_dir)  # supervisor wants one, and on a read-only system nothing else is writable
-    settings = read_settings(root)
+    settings = read_settings(root, takeover=takeover is not None)
     read_apphbd_settings(root)  # a mistake in apphbd.cf is better told here than by a dead apphbd
     configuration = write_configuration(root, stanzas(root))
     RootOptions(root, foreground=foreground).realize(["-c", str(configuration)], doc="rmd", progname="rmd")
@@ -115,14 +118,30 @@ def _adopt(systemd: Systemd, error: AlreadyRunning) -> int:
     return 0
 
 
-def read_settings(root: Root) -> Settings:
-    """rmd.cf; an absent file means the defaults. Raises ConfigError."""
+def read_settings(root: Root, *, takeover: bool = False) -> Settings:
+    """rmd.cf and recoverymgrd.conf; an absent file means the defaults. Raises ConfigError.
+
+    In a takeover a mistake in recoverymgrd.conf is only told: the node is worth more than the scripts.
+    """
     path = root.config_dir / "rmd.cf"
+    settings = read_rmd_cf(_text(path), str(path))
+    recoveries = root.config_dir / "recoverymgrd.conf"
+    try:
+        stanzas = read_recoverymgrd_conf(_text(recoveries), str(recoveries))
+        return replace(settings, recoveries=tuple(map(find_account, stanzas)))
+    except ConfigError as error:
+        if not takeover:
+            raise
+        print(f"rmd: no application is recovered: {error}", file=sys.stderr)
+        return settings
+
+
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return read_rmd_cf(file.read(MAX_CONFIG_BYTES + 1).decode("utf-8"), str(path))
+            return file.read(MAX_CONFIG_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
-        return Settings()
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 
@@ -230,6 +249,8 @@ def _reload(root: Root) -> int:
     if pid is None:
         print("rmd: not running", file=sys.stderr)
         return EXIT_NOT_RUNNING
+    read_settings(root)  # a mistake is told here, where the node runs on, and not by an rmd that cannot start
+    read_apphbd_settings(root)
     os.kill(pid, signal.SIGHUP)
     return 0
 

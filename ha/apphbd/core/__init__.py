@@ -231,6 +231,7 @@ class Apphbd:
 
     def _report(self, client: Watched, event: EventName, silent_ms: int, effects: list[Effect]) -> None:
         reset = client.reset and event in {"NOHB", "HUP"}
+        who = client.registered
         message = ClientEvent(
             event=event,
             module=client.module,
@@ -238,6 +239,10 @@ class Apphbd:
             silent_ms=silent_ms,
             deadline_ms=client.deadline_ms,
             reset=reset,
+            name=who.name if who else "",
+            instance=who.instance if who else "",
+            uid=who.uid if who else -1,
+            gid=who.gid if who else -1,
         )
         if self._rmd_pid is not None and not self._is_rmd(client):
             effects.append(Send(RMD, message))

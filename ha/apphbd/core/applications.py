@@ -108,6 +108,7 @@ class Applications:
             return errno.EEXIST
         client = Watched(module, program.pid, "well", now, deadline_ms=FIRST_INTERVAL_MS, expected=True)
         client.kind = "application"
+        client.registered = request
         client.interval_ms = FIRST_INTERVAL_MS
         self._clients[key] = self._by_program[program] = client
         effects.append(Note("info", f"{client.label} of uid {program.uid} is watched"))

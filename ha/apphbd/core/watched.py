@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ha.apphbd.msg import Register
 from ha.machine import Instant
 
 FORGET_MS = 60_000
@@ -35,6 +36,8 @@ class Watched:
     reset: bool = False
     """The node is to be reset when it fails."""
     kind: Kind = "worker"
+    registered: Register | None = None
+    """Of an application: its request, whose identity the kernel has confirmed."""
     status: str = ""
     """What a program says of itself, for people."""
 

@@ -145,9 +145,12 @@ class Guard:
                 worker = self.supervisor.worker(module)
                 if worker is not None and worker.pid == pid:
                     self._heard_of(worker, message)
-                elif event in {"HBWARN", "NOHB", "HUP"}:
+                    return
+                if event in {"HBWARN", "NOHB", "HUP"}:
                     text = f"{module} (pid {pid}), which is no worker of rmd: {event} after {silent_ms} ms"
                     self.supervisor.warn(text)
+                if message.name:
+                    self.supervisor.recoveries.heard(message)
             case Promised(module=module, pid=pid):
                 worker = self.supervisor.worker(module)
                 if worker is not None and worker.pid == pid and worker.notify is not None:

@@ -34,6 +34,7 @@ from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
 from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.io.process import Worker
+from ha.rmd.io.recoveries import RecoveryRunner
 from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
 from ha.rmd.io.systemd import Systemd
@@ -70,6 +71,7 @@ class RootSupervisor(Supervisor):
         self.on_ready: Callable[[], None] = lambda: None
         self.is_ready = False
         self._guard = Guard(self, settings, self._reset)
+        self.recoveries = RecoveryRunner(self, settings.recoveries)
         self._requests: Requests | None = None
         self._journal = Journal("rmd", node, root)
         self._readers: dict[int, Callable[[], None]] = {}
@@ -218,6 +220,7 @@ class RootSupervisor(Supervisor):
         self._judge_root()
         self._journal.flush()
         self._guard.turn()
+        self.recoveries.turn()
         now = self.now()
         if self.systemd.watchdog_interval_ms and now >= self._watchdog_at:
             self._watchdog_at = now + self.systemd.watchdog_interval_ms
@@ -228,6 +231,8 @@ class RootSupervisor(Supervisor):
         waits = [MAX_WAIT_S, max(0, self._guard.due() - now) / 1000]
         if self._head_start_until is not None:
             waits.append(max(0, self._head_start_until - now) / 1000)
+        if (recovery_at := self.recoveries.due) is not None:
+            waits.append(max(0, recovery_at - now) / 1000)
         if self._leave_until is not None:
             waits.append(max(0.001, (self._leave_until - now) / 1000))
         waits += [due for worker in self.workers() if (due := worker.due()) is not None]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ha.apphbd.model import ConfigError, directives, milliseconds
+from ha.rmd.model.recoverymgrd import RecoveryAction
 
 APPHBD = "apphbd"
 HEARTBEAT = "heartbeat"
@@ -115,6 +116,8 @@ class Settings:
     """rmd and apphbd beat to each other this often."""
     pair_deadline_ms: int = 1_000
     """After this silence the one kills the other and starts it again."""
+    recoveries: tuple[RecoveryAction, ...] = ()
+    """recoverymgrd.conf."""
 
     def __post_init__(self) -> None:
         if self.pair_deadline_ms < 2 * self.pair_interval_ms:
