@@ -6,6 +6,7 @@ notifying.py [--user UID] WORD...   each word is one act, in order; the last one
 ready    say READY=1 with a status                       beat     say WATCHDOG=1 twice within WATCHDOG_USEC, for ever
 child    a child says READY=1, and lives on              deaf     say nothing any more
 stop     say STOPPING=1                                  main     fork; the child names itself by MAINPID and goes on
+slow     from now on SIGTERM ends it in order, without a word, after three times WATCHDOG_USEC
 trigger  say WATCHDOG=trigger                            barrier  say BARRIER=1 and wait until the descriptor is closed
 """
 
@@ -63,11 +64,18 @@ def barrier() -> None:
     print("the barrier is passed", flush=True)
 
 
+def stop_slowly(number: int, frame: object) -> None:
+    select.select([], [], [], 3 * int(os.environ["WATCHDOG_USEC"]) / 1_000_000)
+    print("stopped in order", flush=True)
+    sys.exit(0)
+
+
 ACTS = {
     "ready": lambda: say("READY=1\nSTATUS=serving 7 players\nX_FUTURE=1"),
     "beat": beat,
     "child": child,
     "deaf": signal.pause,
+    "slow": lambda: signal.signal(signal.SIGTERM, stop_slowly),
     "stop": lambda: say("STOPPING=1"),
     "main": name_a_main_process,
     "trigger": lambda: say("WATCHDOG=trigger"),

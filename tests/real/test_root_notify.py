@@ -84,6 +84,15 @@ def test_who_says_that_it_stops_is_watched_no_more() -> None:
         assert f"done (pid {pid}): it says that it stops, and is watched no more" in node.log()
 
 
+def test_one_that_is_told_to_stop_has_its_own_time_for_it() -> None:
+    watched = {**stanza("slow", "ready", "beat", environment="HA_WATCHDOG_MS=300"), "stopwaitsecs": "60"}
+    with Node({"slow": watched}).start() as node:
+        pid = node.pid("slow")
+        node.rpc.stopProcess("slow")
+        assert "stopped in order" in node.log("slow")
+        assert f"slow (pid {pid}) is hung" not in node.log()
+
+
 def test_a_main_process_that_was_named_speaks_also_after_apphbd_and_ends_with_the_program() -> None:
     watched = stanza("ready", "main", "beat", environment="HA_WATCHDOG_MS=1000")
     with Node({"wrapper": watched}, rmd_cf=FAST_PAIR).start() as node:

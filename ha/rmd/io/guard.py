@@ -171,6 +171,8 @@ class Guard:
                 path = evidence.stacks_file(self.supervisor.root, worker.name)
                 self.supervisor.warn(f"{label}: no beat for {silent_ms} ms: its stacks go to {path}")
                 evidence.ask_for_stacks(worker.pid)
+            case "NOHB" if worker.function is None and worker.killing:
+                self.supervisor.info(f"{label}: no beat for {silent_ms} ms while it stops: it has stopwaitsecs")
             case "NOHB":
                 self._kill_hung(worker, f"no beat for {silent_ms} ms")
             case "HBAGAIN":

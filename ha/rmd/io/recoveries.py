@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from supervisor.options import decode_wait_status
 
 from ha.apphbd.msg import ClientEvent
-from ha.machine import Instant
+from ha.machine import Instant, Level
 from ha.rmd.core.recoveries import EndScript, Key, KillProcess, Order, Recoveries, RunScript, Tell
 from ha.rmd.io import child
 from ha.rmd.model.recoverymgrd import Account, RecoveryAction
@@ -58,16 +58,15 @@ class RecoveryRunner:
 
     @property
     def due(self) -> Instant | None:
-        return self._core.due
+        """When `turn` has something to do. While the node stops nothing is begun any more: never."""
+        return self._core.due if self._supervisor.accepts_starts else None
 
     def heard(self, event: ClientEvent) -> None:
-        """While the node stops nothing is started again."""
-        if self._supervisor.accepts_starts:
-            self._carry_out(self._core.heard(event, self._now()))
+        self._carry_out(self._core.heard(event, self._now()))
 
     def turn(self) -> None:
-        due, now = self._core.due, self._now()
-        if due is not None and now >= due and self._supervisor.accepts_starts:
+        due, now = self.due, self._now()
+        if due is not None and now >= due:
             self._carry_out(self._core.fired(now))
 
     def _now(self) -> Instant:
@@ -77,15 +76,24 @@ class RecoveryRunner:
         for order in orders:
             match order:
                 case Tell(level, text):
-                    {"error": self._supervisor.error, "warning": self._supervisor.warn}.get(
-                        level, self._supervisor.info
-                    )(text)
+                    self._tell(level, text)
+                case _ if not self._supervisor.accepts_starts:
+                    self._tell("info", f"left undone, for the node stops: {type(order).__name__} {order.key[1]}")
                 case KillProcess(key, pid, uid):
                     self._kill(key, pid, uid)
                 case RunScript(key, action, event):
                     self._run(key, action, event)
                 case EndScript(key):
                     self._end(self._scripts[key])
+
+    def _tell(self, level: Level, text: str) -> None:
+        match level:
+            case "error":
+                self._supervisor.error(text)
+            case "warning":
+                self._supervisor.warn(text)
+            case _:
+                self._supervisor.info(text)
 
     # The process that failed -----------------------------------------------------------------------------------------
 

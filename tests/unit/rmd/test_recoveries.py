@@ -24,7 +24,7 @@ from ha.rmd.core.recoveries import (
     RunScript,
     Tell,
 )
-from ha.rmd.io.recoveries import _uids_of, _why_not, environment_of
+from ha.rmd.io.recoveries import RecoveryRunner, _uids_of, _why_not, environment_of
 from ha.rmd.model.recoverymgrd import Account, RecoveryAction, RecoveryStanza
 
 UID = 1000
@@ -201,6 +201,32 @@ def test_never_two_scripts_of_one_instance_and_never_one_beside_what_it_replaces
                     killing = True
                 case EndScript():
                     assert running
+
+
+class StoppingNode:
+    """As much of rmd as the runner asks."""
+
+    accepts_starts = False
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def now(self) -> int:
+        return 1_000_000
+
+    def info(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_node_that_stops_begins_nothing_and_does_not_turn_for_it() -> None:
+    node = StoppingNode()
+    runner = RecoveryRunner(node, [action()])  # type: ignore[arg-type]
+    runner.heard(event())
+    assert node.said == ["left undone, for the node stops: KillProcess one"]
+    assert runner.due is None
+    runner.turn()
+    node.accepts_starts = True
+    assert runner.due == 1_000_000 + KILL_TIMEOUT_MS
 
 
 # What a script is given, and which is run at all ---------------------------------------------------------------------
