@@ -74,7 +74,8 @@ REMEMBERED_LIMIT = 5_000
 """So many carried out changes are recognised when they are asked for again."""
 
 SETTLE_MS = 500
-"""After nodes joined: their CIB is being made equal, what we own is written again after that."""
+"""After nodes joined: their CIB is being made equal, what we own is written again after that. What is written meanwhile
+may go into a CIB that is dropped, so it is written again as well."""
 
 LIFE_NAME = "life"
 """Durable: the life of this node (ccm) in which its attributes were set."""
@@ -121,6 +122,8 @@ class Attrd:
         self._early: list[tuple[Asker, Message]] = []
         self._repeating = False
         self._cib_timer: Instant | None = None
+        self._settled_at: Instant | None = None
+        """When what we own is to be written again."""
         self._incarnation = ""
         self._requests = 0
         self._now: Instant = 0
@@ -386,7 +389,7 @@ class Attrd:
         self._consider_ready()
 
     def on_rewrite(self, sender: Remote, message: Rewrite) -> None:
-        self._rewrite(self._now)
+        self._rewrite()
 
     def _learn(self, message: Spread | Table) -> None:
         changed = self.table.merge(message.entries, message.cleared)
@@ -424,7 +427,7 @@ class Attrd:
         if joined:
             for node in joined:
                 self._effects.append(Send(Remote(node, "attrd"), AskTable()))
-            self._rewrite(self._now + SETTLE_MS)
+            self._settled_at = self._now + SETTLE_MS
         for ask in list(self._asks.values()):
             for change in list(ask.changes.values()):
                 self._pass_on(change)
@@ -514,14 +517,19 @@ class Attrd:
     def _public(self, keys: Iterable[Key]) -> list[Key]:
         return [key for key in sorted(keys) if key in self.table.entries and not self.table.entries[key].private]
 
-    def _rewrite(self, ready_at: Instant) -> None:
-        self.writer.mark(self._public(key for key in self.table.entries if self._owner(key[0]) == self.node), ready_at)
+    def _rewrite(self) -> None:
+        owned = self._public(key for key in self.table.entries if self._owner(key[0]) == self.node)
+        self.writer.mark(owned, self._now)
 
     def _tend(self) -> None:
         """Send what is due to the cib, and keep the timers right; one that runs is not put off by other events."""
         if self._ready:
+            if self._settled_at is not None and self._now >= self._settled_at:
+                self._settled_at = None
+                self._rewrite()
             self._effects.extend(self.writer.advance(self._now))
-            due = self.writer.due()
+            moments = [moment for moment in (self.writer.due(), self._settled_at) if moment is not None]
+            due = min(moments, default=None)
             if due != self._cib_timer:
                 self._cib_timer = due
                 self._effects.append(Disarm("cib") if due is None else Arm("cib", max(due, self._now)))

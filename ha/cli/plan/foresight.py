@@ -40,7 +40,7 @@ class _Recorder(ClusterPlayer):
         super()._do(action)
 
 
-def _nothing(text: str) -> None:
+def _nothing(told: object) -> None:
     """The plan tells it in its own words."""
 
 
@@ -69,7 +69,7 @@ def foresee(cib: bytes, now_s: int) -> Foresight:
         cluster = read(edited.text(), now_s)
         graph = decide_on(cluster).graph_xml
         if transition == 1:
-            summary = tuple(TransitionSummary(cluster).lines())
+            summary = tuple(item.text for item in TransitionSummary(cluster).items())
         recorder = _Recorder(edited, graph, cluster, transition)
         finished = recorder.play()
         steps.extend(recorder.recorded)

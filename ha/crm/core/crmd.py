@@ -34,6 +34,7 @@ from ha.crm.core.takeover_grace import TakeoverGrace
 from ha.crm.core.timeline import Timeline
 from ha.crm.core.transition import Transition
 from ha.crm.model.history import is_failure
+from ha.crm.model.status import SHUTDOWN
 from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeStatus
 from ha.lrm.msg import Cancelled, Forgotten, History, Metadata, OperationResult
 from ha.machine import (
@@ -374,6 +375,8 @@ class Crmd:
         self.status.write_cluster()
         self.fencing.review()
         self.takeover_grace.review()
+        for node in sorted(name for name, record in self.status.copy.nodes.items() if record.is_lost):
+            self._call_off_shutdown(node)  # the DC that saw it go may have had no time for it
         self.join.ground_is_ready()
         reports, self.early_reports = self.early_reports, []
         for node, report in reports:
@@ -409,8 +412,26 @@ class Crmd:
 
     def node_lost(self, node: str, why: str) -> None:
         self.context.note("warning", f"{node} counts as lost: {why}")
-        if self.status.set_lost(node):
+        changed = self.status.set_lost(node)
+        self._call_off_shutdown(node)
+        if changed:
             self._gone(node, f"{node} is lost")
+
+    def shutdown_seen(self, node: str) -> None:
+        """Somebody has set the node's attribute `shutdown`."""
+        record = self.status.copy.nodes.get(node)
+        if record is not None:
+            record.shutting_down = True
+            if record.is_lost:
+                self._call_off_shutdown(node)
+
+    def _call_off_shutdown(self, node: str) -> None:
+        """A node that was lost while it was leaving has not left (P1): with `shutdown` set it would not be fenced. When
+        it is back, it asks again."""
+        if self.status.copy.drop_shutdown(node):
+            self.context.note("warning", f"{node} was lost while it was leaving: it may still run what it ran")
+            self.failures.set(node, SHUTDOWN, None)
+            self.status.flush()
 
     def node_fenced(self, node: str) -> None:
         """Not news for a running transition: it ordered the fence, or the change of quorum tells."""

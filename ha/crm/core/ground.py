@@ -205,6 +205,8 @@ class Ground:
             self.reload("configuration")
         if meaning.history:
             self.reload("")
+        for node_id in meaning.shutdowns:
+            self.crmd.shutdown_seen(self.crmd.status.uname(node_id))
         if meaning.matters:
             self.crmd.scheduling.news(meaning.text)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ha.attrd.msg import UpdateAttribute, Updated
 from ha.crm.core.context import Context
+from ha.crm.model.status import SHUTDOWN
 from ha.crm.msg import Done, Leave, OrderDone, OrderSeen, ShutdownNode
 from ha.heartbeat.msg import NothingRuns
 from ha.lrm.msg import GetHistory, History, OperationResult
@@ -61,10 +62,14 @@ class Shutdown:
             return
         self.wanted = True
         self.context.note("notice", "leaving the cluster: resources move off this node first")
-        self.request = UpdateAttribute(request_id=self.context.request_id(), name="shutdown",
-                                       value=str(self.context.unix_s()), node=self.context.node)
         self.context.arm("shutdown/repeat", REPEAT_MS)
         self.context.arm("shutdown/escalate", self.crmd.ground.configuration.shutdown_escalation_ms)
+        self._request()
+
+    def _request(self) -> None:
+        self.request = UpdateAttribute(request_id=self.context.request_id(), name=SHUTDOWN,
+                                       value=str(self.context.unix_s()), node=self.context.node)
+        self.told = False
         self.tell()
 
     def tell(self) -> None:
@@ -107,8 +112,10 @@ class Shutdown:
         self.context.send("lrmd", GetHistory())
 
     def new_view(self) -> None:
-        """The order's DC may be another."""
+        """The order's DC may be another. A partition that took this node for lost has called its request off."""
         self.leave_order = None
+        if self.wanted and not self.has_left:
+            self._request()
 
     def _judge(self, key: str, what: Leave, history: History) -> None:
         leader = self.crmd.election.leader

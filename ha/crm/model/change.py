@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from ha.cib.msg import Changed
+from ha.crm.model.status import SHUTDOWN
 
 _STATE_ID = re.compile(r"""/cib/status/node_state\[@id=(['"])(.*?)\1\]""")
 
@@ -17,12 +18,14 @@ _STATE_ID = re.compile(r"""/cib/status/node_state\[@id=(['"])(.*?)\1\]""")
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """`configuration`: cluster options or nodes may differ. `history`: somebody else touched node states or history.
-    `attributes`: transient attributes differ. `text`: the first thing that changed, for the log."""
+    `attributes`: transient attributes differ. `shutdowns`: ids of the nodes whose attribute `shutdown` was written.
+    `text`: the first thing that changed, for the log."""
 
     configuration: bool = False
     history: bool = False
     attributes: bool = False
     text: str = ""
+    shutdowns: tuple[str, ...] = ()
 
     @property
     def matters(self) -> bool:
@@ -41,9 +44,12 @@ def meaning_of(changed: Changed, own: bool, gone: Collection[str] = ()) -> Meani
     root = etree.fromstring(changed.diff.encode(), etree.XMLParser(resolve_entities=False, no_network=True))
     configuration = history = attributes = False
     first = ""
+    shutdowns: dict[str, None] = {}
     for change in root.iter("change"):
         path = change.get("path", "")
         kind = _kind(path, change)
+        if kind == "attributes" and any(pair.get("name") == SHUTDOWN for pair in change.iter("nvpair")):
+            shutdowns[_node_id(path)] = None
         if kind == "attributes" and (own or _node_id(path) in gone):
             kind = "bookkeeping"
         mattering = kind != "bookkeeping" and not (own and kind == "history")
@@ -52,7 +58,7 @@ def meaning_of(changed: Changed, own: bool, gone: Collection[str] = ()) -> Meani
         configuration = configuration or kind in ("configuration", "everything")
         history = history or (kind in ("history", "everything") and not own)
         attributes = attributes or kind in ("attributes", "everything")
-    return Meaning(configuration, history, attributes, first)
+    return Meaning(configuration, history, attributes, first, tuple(shutdowns))
 
 
 def _node_id(path: str) -> str:

@@ -26,6 +26,10 @@ class StatusWrite(NamedTuple):
     xml: str
 
 
+SHUTDOWN = "shutdown"
+"""The transient attribute by which a node asks to leave (Pacemaker's name)."""
+
+
 @dataclass(slots=True)
 class ResourceRecord:
     """`operations`: lrm_rsc_op id -> its attributes."""
@@ -42,6 +46,8 @@ class NodeRecord:
     attributes: dict[str, str] = field(default_factory=dict)
     resources: dict[str, ResourceRecord] = field(default_factory=dict)
     transient: bool = False
+    shutting_down: bool = False
+    """The attribute `shutdown` may be set: the policy engine takes such a node for one that leaves in good order."""
 
     @property
     def in_cluster(self) -> bool:
@@ -50,6 +56,11 @@ class NodeRecord:
     @property
     def joined(self) -> bool:
         return self.attributes.get("join") == "member"
+
+    @property
+    def is_lost(self) -> bool:
+        """Out, and not known to have left or to be down."""
+        return not self.in_cluster and self.attributes.get("expected") == "member"
 
 
 class Status:
@@ -68,7 +79,11 @@ class Status:
             uname = state.get("uname") or state.get("id") or ""
             if state.get("remote_node") == "true" or not uname:
                 continue
-            record = NodeRecord(id=state.get("id", uname), transient=state.find("transient_attributes") is not None)
+            record = NodeRecord(
+                id=state.get("id", uname),
+                transient=state.find("transient_attributes") is not None,
+                shutting_down=state.find(f"transient_attributes//nvpair[@name='{SHUTDOWN}']") is not None,
+            )
             record.attributes = {
                 str(n): str(v) for n, v in state.attrib.items() if n not in ("id", "uname")
             }
@@ -137,8 +152,17 @@ class Status:
         record = self.nodes.get(uname)
         if record is None:
             return False
-        record.transient = False
+        record.transient = record.shutting_down = False
         self._delete(f"{_state_path(uname)}/transient_attributes")
+        return True
+
+    def drop_shutdown(self, uname: str) -> bool:
+        """Whether there was one to take back."""
+        record = self.nodes.get(uname)
+        if record is None or not record.shutting_down:
+            return False
+        record.shutting_down = False
+        self._delete(f"{_state_path(uname)}/transient_attributes//nvpair[@name='{SHUTDOWN}']")
         return True
 
     def drop_node(self, uname: str) -> bool:
