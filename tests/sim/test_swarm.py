@@ -17,7 +17,7 @@ FOUND = (
     319,  # a rejoin while a slow stop runs made the DC believe that the resource was gone: two copies (P1)
     615,  # a member had led and reported to itself meanwhile: the DC waited for ever for results it was never told
     730,  # of two nodes one that had not the last man's CIB yet became the cluster by fencing him (P3)
-    2197,  # lost while it was leaving and starting a service: it was not fenced before the service started elsewhere (P1)
+    2197,  # a node lost while it was leaving and starting a service was not fenced before that started elsewhere (P1)
     613,  # a timer's ring was taken back between ring and turn, by effects that had waited for the disk
 )
 
