@@ -185,7 +185,11 @@ def _stanza(owner: _Token, tokens: _Tokens) -> RecoveryStanza:
     tokens.sign("{")
     arguments: dict[str, str | None] = {}
     settings: dict[str, str | int | bool] = {}
+    seen: set[str] = set()
     while (token := tokens.expect("'}'")).text != "}" or token.quoted:
+        if token.text in seen:
+            raise tokens.error(token, f"{token.text} stands here twice")
+        seen.add(token.text)
         _entry(token, tokens.value(), arguments, settings, tokens)
     if not arguments:
         raise tokens.error(owner, f"{script.text} is run at no event: name one, such as APPHB_NOHB")
@@ -200,8 +204,6 @@ def _entry(
     tokens: _Tokens,
 ) -> None:
     event = token.text.removeprefix("APPHB_")
-    if token.text in arguments or token.text in settings or (event in arguments and event != token.text):
-        raise tokens.error(token, f"{token.text} stands here twice")
     if event in EVENTS and event != token.text:
         if value is not None and len(value) > MAX_ARGUMENT_LENGTH:
             raise tokens.error(token, f"an argument has {MAX_ARGUMENT_LENGTH} characters at most")

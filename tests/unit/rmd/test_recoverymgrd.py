@@ -94,6 +94,7 @@ def block(inner: str) -> str:
         (block("interval_ms = \u0663"), "interval_ms is 1 to"),
         (block("retries = 5"), "'retries' is nothing that"),
         (block("uid = a\nuid = b"), "r.conf:4: uid stands here twice"),
+        (block("runs = 1/1\nruns = 2/2"), "r.conf:4: runs stands here twice"),
         ("a:b /x { APPHB_HUP }\n" * (MAX_ACTIONS + 1), f"r.conf:{MAX_ACTIONS + 1}: more than {MAX_ACTIONS}"),
         ("#" * (MAX_CONFIG_BYTES + 1), "larger than"),
     ],
