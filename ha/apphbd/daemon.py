@@ -37,7 +37,9 @@ def main(root: Root) -> int:
     try:
         watchdog = None
         if settings.watchdog_device:
-            watchdog = Watchdog(settings.watchdog_device, settings.watchdog_timeout_ms)
+            watchdog = Watchdog(
+                settings.watchdog_device, settings.watchdog_timeout_ms, settings.watchdog_pretimeout_ms
+            )
     except WatchdogError as error:
         print(error, file=sys.stderr)
         return EXIT_DEVICE
@@ -49,6 +51,10 @@ def main(root: Root) -> int:
     loop = Loop(machine, root=root, line=inherited_line(), rmd=rmd, watchdog=watchdog)
     for warning in (*settings.warnings, *(become_realtime() if settings.realtime else [])):
         loop.note("info", warning)
+    if watchdog is not None:
+        loop.note("info", watchdog.identity())
+        if reasons := watchdog.boot_reasons():
+            loop.note("warning", f"watchdog {watchdog.device} on the machine's last reset: {', '.join(reasons)}")
     return loop.run()
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """apphbd.cf, the one directive of ha.cf that apphbd obeys, and what apphbd asks of its adapters.
 
-Source: apphbd(8) of Heartbeat 3.0.6; `watchdog_timeout_ms` is our addition.
+Source: apphbd(8) of Heartbeat 3.0.6; `watchdog_timeout_ms` and `watchdog_pretimeout_ms` are our additions.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Settings:
     watchdog_interval_ms: int = 1000
     watchdog_timeout_ms: int = 0
     """0 leaves the device's own."""
+    watchdog_pretimeout_ms: int = 0
+    """The kernel is warned so long before the reset; 0: it is not."""
     warnings: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -75,6 +77,11 @@ class Settings:
             raise ConfigError(
                 f"watchdog_timeout_ms {self.watchdog_timeout_ms} is less than twice watchdog_interval_ms "
                 f"{self.watchdog_interval_ms}: one late beat would reset the node"
+            )
+        if 0 < self.watchdog_timeout_ms <= self.watchdog_pretimeout_ms:
+            raise ConfigError(
+                f"watchdog_pretimeout_ms {self.watchdog_pretimeout_ms} is not less than watchdog_timeout_ms "
+                f"{self.watchdog_timeout_ms}: it counts back from the reset"
             )
 
 
@@ -91,6 +98,8 @@ def read_apphbd_cf(text: str, source: str) -> Settings:
                 settings = replace(settings, watchdog_interval_ms=milliseconds(directive, 10, 60_000))
             case "watchdog_timeout_ms":
                 settings = replace(settings, watchdog_timeout_ms=milliseconds(directive, 1_000, 600_000))
+            case "watchdog_pretimeout_ms":
+                settings = replace(settings, watchdog_pretimeout_ms=milliseconds(directive, 1_000, 599_000))
             case name if name in UNUSED_DIRECTIVES:
                 warning = f"{directive.where}: {name} has no effect: logd writes the logs, rmd is always told"
                 settings = replace(settings, warnings=(*settings.warnings, warning))

@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ha.apphbd.io.beats import MAX_REFUSALS_NOTED, Beats
-from ha.apphbd.io.watchdog import Watchdog, WatchdogError
+from ha.apphbd.io.watchdog import (
+    WDIOC_GETBOOTSTATUS,
+    WDIOC_GETSUPPORT,
+    WDIOC_GETTIMEOUT,
+    WDIOC_SETPRETIMEOUT,
+    WDIOC_SETTIMEOUT,
+    Watchdog,
+    WatchdogError,
+)
 from ha.apphbd.msg import Beat, GetClients, Goodbye
 from ha.ipc import codec
 from ha.rmd.io.pair import BeatLine
@@ -32,6 +42,55 @@ def test_a_file_serves_as_a_watchdog(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WatchdogError, match="nowhere: No such file"):
         Watchdog(str(tmp_path / "nowhere"), 0)
+
+
+class Device:
+    """Answers ioctl as a driver does; what it does not know is ENOTTY."""
+
+    def __init__(self, known: dict[int, bytes]) -> None:
+        self.known = known
+        self.asked: list[tuple[int, bytes]] = []
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        self.asked.append((request, argument))
+        if request not in self.known:
+            raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
+        return self.known[request]
+
+
+def open_device(monkeypatch: pytest.MonkeyPatch, device: Device, **settings: int) -> Watchdog:
+    monkeypatch.setattr("ha.apphbd.io.watchdog.fcntl.ioctl", device.ioctl)
+    return Watchdog("/dev/null", settings.pop("timeout_ms", 0), **settings)
+
+
+def test_a_device_is_told_both_times_in_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device({WDIOC_SETTIMEOUT: b"", WDIOC_SETPRETIMEOUT: b""})
+    open_device(monkeypatch, device, timeout_ms=15_001, pretimeout_ms=5_000).close()
+    assert device.asked == [(WDIOC_SETTIMEOUT, struct.pack("i", 16)), (WDIOC_SETPRETIMEOUT, struct.pack("i", 5))]
+
+
+def test_a_device_without_a_pretimeout_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WatchdogError, match="no pre-timeout of 5 s: Inappropriate"):
+        open_device(monkeypatch, Device({WDIOC_SETTIMEOUT: b""}), timeout_ms=15_000, pretimeout_ms=5_000)
+
+
+def test_a_device_says_what_it_is_and_why_the_machine_was_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    support = struct.pack("=II32s", 0x8180, 0, b"i6300ESB timer")
+    known = {WDIOC_GETSUPPORT: support, WDIOC_GETTIMEOUT: struct.pack("i", 30)}
+    watchdog = open_device(monkeypatch, Device({**known, WDIOC_GETBOOTSTATUS: struct.pack("i", 0x21)}))
+    assert watchdog.identity() == "watchdog /dev/null (i6300ESB timer, timeout 30 s)"
+    assert watchdog.boot_reasons() == ["overheated", "a watchdog had reset it"]
+    assert open_device(monkeypatch, Device(known)).boot_reasons() == []
+    assert open_device(monkeypatch, Device({WDIOC_GETBOOTSTATUS: struct.pack("i", -1)})).boot_reasons() == []
+
+
+def test_a_file_has_nothing_to_say(tmp_path: Path) -> None:
+    device = tmp_path / "watchdog"
+    device.touch()
+    watchdog = Watchdog(str(device), timeout_ms=4000, pretimeout_ms=2000)
+    assert watchdog.identity() == f"watchdog {device} (a file)"
+    assert watchdog.boot_reasons() == []
+    watchdog.close()
 
 
 class Inbox:

@@ -30,6 +30,7 @@ def test_what_heartbeat_knew_and_has_no_effect_here_is_named() -> None:
         ("watchdog_interval_ms 0", "from 10 to 60000"),
         ("watchdog_interval_ms ²", "from 10 to 60000"),
         ("watchdog_timeout_ms 1000\nwatchdog_interval_ms 900", "less than twice"),
+        ("watchdog_timeout_ms 5000\nwatchdog_pretimeout_ms 5000", "counts back from the reset"),
         ("nonsense", "no directive"),
     ],
 )
