@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lxml import etree
+
 from tests.conformance.cases import LEVELS, VISIBLE, load_judge, verdicts
 
 REFERENCE = Path("/usr/sbin/crm_simulate")
@@ -66,6 +68,7 @@ def compare(judge: ModuleType, folder: Path, options: argparse.Namespace) -> int
     if not (folder / "cases.json").exists():
         record(folder, options)
     speak_as_now(judge, folder)
+    name_nodes(folder)
     found = list(verdicts(judge, folder))
     print(f"seeds {options.seeds.start}..{options.seeds.stop - 1}: {len(found)} cases")
     for level in ("ran", *LEVELS, "exact"):
@@ -105,6 +108,20 @@ def speak_as_now(judge: ModuleType, folder: Path) -> None:
     for aspect, pattern, replacement in judge.DIALECTS[DIALECT]:
         for path in sorted((folder / ASPECT_FOLDERS[aspect]).iterdir()):
             path.write_text(re.sub(pattern, replacement, path.read_text(), flags=re.MULTILINE))
+
+
+def name_nodes(folder: Path) -> None:
+    """Says of each operation on which node it was, in the inputs that we are given.
+
+    What an older crm_simulate injects lacks on_node. To it such an operation is one of the node in whose history it
+    stands; to the newest it is one of no known node, so that the order of a history would be another.
+    """
+    for path in sorted((folder / "xml").iterdir()):
+        cib = etree.parse(path)
+        for operation in cib.iterfind("status/node_state//lrm_rsc_op"):
+            if operation.get("on_node") is None:
+                operation.set("on_node", str(next(operation.iterancestors("node_state")).get("uname")))
+        cib.write(path)
 
 
 if __name__ == "__main__":
