@@ -7,6 +7,7 @@ import itertools
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from lxml import etree
 
@@ -21,7 +22,7 @@ from ha.cli.exit_codes import Exit
 
 
 class CibFile:
-    """Each write replaces the file in one step. No lock: whoever edits a file is alone with it."""
+    """No lock: whoever edits a file is alone with it."""
 
     def __init__(self, path: Path, program: str) -> None:
         self._path = path
@@ -58,13 +59,33 @@ class CibFile:
             raise SourceError(refusal.rc, f"{self._path}: {refusal}") from refusal
 
     def _save(self, data: bytes) -> None:
+        """In place, for pcs reads the new text through the file it holds open. The text lies complete in a copy before
+        the file is touched; a copy that could not take the file's place is kept and named."""
         try:
-            mode = self._path.stat().st_mode & 0o777
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=self._path.name, delete=False) as new:
-                new.write(data)
-                new.flush()
-                os.fsync(new.fileno())
-            os.chmod(new.name, mode)
-            os.replace(new.name, self._path)
+            copy = self._copy(data)
         except OSError as error:
             raise SourceError(Exit.IO_ERROR, f"{self._path} cannot be written: {error.strerror}") from error
+        try:
+            with open(self._path, "r+b") as file:
+                _fill(file, data)
+        except OSError as error:
+            text = f"{self._path} cannot be written: {error.strerror}; its new text is in {copy}"
+            raise SourceError(Exit.IO_ERROR, text) from error
+        copy.unlink()
+
+    def _copy(self, data: bytes) -> Path:
+        with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=f"{self._path.name}.", delete=False) as file:
+            try:
+                _fill(file, data)
+            except OSError:
+                os.unlink(file.name)
+                raise
+        return Path(file.name)
+
+
+def _fill(file: IO[bytes], data: bytes) -> None:
+    """Make `data` the file's content, on the disk."""
+    file.write(data)
+    file.truncate()
+    file.flush()
+    os.fsync(file.fileno())

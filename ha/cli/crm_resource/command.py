@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ha import __version__
 from ha.cli.cib_source import SourceError
-from ha.cli.crm_resource import agents, constraints, listing, orders, parameters, why
+from ha.cli.crm_resource import agents, constraints, listing, orders, parameters, relations, why
 from ha.cli.crm_resource.session import OrderError, Session
 from ha.cli.exit_codes import Exit, words
 from ha.pe.model.document import CibError
@@ -24,7 +24,10 @@ ORDERS: dict[str, Order] = {
     "locate": listing.locate,
     "query_xml": lambda session: listing.query_xml(session, expanded=True),
     "query_xml_raw": lambda session: listing.query_xml(session, expanded=False),
+    "list_operations": listing.list_operations,
     "list_all_operations": listing.list_operations,
+    "constraints": lambda session: relations.constraints(session, recursive=False),
+    "stack": lambda session: relations.constraints(session, recursive=True),
     "list_standards": agents.list_standards,
     "list_ocf_providers": agents.list_ocf_providers,
     "list_ocf_alternatives": agents.list_alternatives,
@@ -57,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
         ("locate", "-W", "where --resource runs"),
         ("query-xml", "-q", "the definition of --resource, templates merged in"),
         ("query-xml-raw", "-w", "the definition of --resource as configured"),
-        ("list-all-operations", "-o", "the operation history, of --resource and --node if given"),
+        ("list-operations", "-O", "the operation history, of --resource and --node if given"),
+        ("list-all-operations", "-o", "the same: the history has no operations that are not active"),
+        ("constraints", "-a", "the constraints that tie --resource, and what is tied to it"),
+        ("stack", "-A", "the same, along the whole chain of colocations"),
         ("why", "-Y", "why resources are where they are, or not running"),
         ("list-standards", None, "the classes of agents"),
         ("list-ocf-providers", None, "the providers of OCF agents"),

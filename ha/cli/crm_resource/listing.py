@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from ha.cli.cluster_view import primitives
-from ha.cli.crm_resource.session import OrderError, Session, tell
+from ha.cli.cluster_view import moment, primitives
+from ha.cli.crm_resource.session import Session, tell
 from ha.cli.exit_codes import Exit
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
@@ -36,8 +36,11 @@ def list_raw(session: Session) -> int:
 
 
 def instances(resource: Resource) -> Iterator[Resource]:
-    """The primitives a resource consists of."""
-    yield from primitives([resource])
+    """The primitives a resource consists of; where a clone has made many of it, all of them."""
+    asked = {each.xml.get("id") for each in primitives([resource])}
+    while resource.parent is not None:
+        resource = resource.parent
+    yield from (each for each in primitives([resource]) if each.xml.get("id") in asked)
 
 
 def locate(session: Session) -> int:
@@ -50,7 +53,7 @@ def locate(session: Session) -> int:
             found = True
             promoted = " Promoted" if instance.orig_role == Role.PROMOTED else ""
             print(f"resource {name} is running on: {node.name}{promoted}")
-        if resource.is_group and found:
+        if resource.is_group and resource.parent is None and found:
             break
     if not found:
         tell(f"resource {name} is NOT running")
@@ -71,22 +74,44 @@ def running_nodes(resource: Resource) -> list[str]:
 
 
 def list_operations(session: Session) -> int:
-    """--list-all-operations: the history, one line an operation."""
+    """--list-operations: the history, one line an operation."""
+    options = session.options
+    node = session.require_node(options.node) if options.node else None
+    wanted = {each.xml.get("id") for each in instances(session.resource())} if options.resource else None
     status = session.cluster.document.section("status")
-    lines = 0
     for state in status.iterchildren("node_state") if status is not None else ():
-        if session.options.node and state.get("uname") != session.options.node:
+        if node not in (None, state.get("uname")):
             continue
         for entry in state.iterfind("lrm/lrm_resources/lrm_resource"):
-            if session.options.resource and entry.get("id") != session.options.resource:
-                continue
-            for operation in entry.iterchildren("lrm_rsc_op"):
-                lines += 1
-                print(
-                    f"{entry.get('id')}\t{operation.get('operation')} on {state.get('uname')}: "
-                    f"call={operation.get('call-id')} rc={operation.get('rc-code')} "
-                    f"status={operation.get('op-status')} interval={operation.get('interval')}ms"
-                )
-    if not lines and session.options.resource:
-        raise OrderError(Exit.NO_SUCH_OBJECT, f"there is no history of {session.options.resource}")
+            if wanted is None or entry.get("id") in wanted:
+                _print_operations(session, str(state.get("uname")), entry)
     return Exit.OK
+
+
+def _print_operations(session: Session, node: str, entry: etree._Element) -> None:
+    from ha.cli.status_text import primitive_text
+
+    name = str(entry.get("id"))
+    known = session.cluster.find(name)
+    if known is None or not known.is_primitive:
+        title = f"{name}\t({':'.join(v for n in ('class', 'provider', 'type') if (v := entry.get(n)))}):\t REMOVED"
+    else:
+        title = primitive_text(known, name, None, False)
+    for operation in entry.iterchildren("lrm_rsc_op"):
+        done = execution_words(operation.get("op-status"))
+        print(
+            f"{title}: {operation.get('operation_key')} (node={node}, call={operation.get('call-id')}, "
+            f"rc={operation.get('rc-code')}, last-rc-change='{moment(operation.get('last-rc-change'))}', "
+            f"exec={operation.get('exec-time')}ms): {done}"
+        )
+
+
+EXECUTION_WORDS = {
+    "-1": "pending", "0": "complete", "1": "Cancelled", "2": "Timed Out", "3": "NOT SUPPORTED", "4": "Error",
+    "5": "Not installed", "6": "Executor Disconnected", "7": "Internal communication failure",
+}  # fmt: skip
+
+
+def execution_words(status: str | None) -> str:
+    """How an operation's execution ended, in the words that clients expect."""
+    return EXECUTION_WORDS.get(status or "", "UNKNOWN!")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from ha.cib.msg import Operation, Write, Written
@@ -44,11 +45,14 @@ class Session:
         return view_of(self.cib.read(), int(time.time()))
 
     def resource(self) -> Resource:
-        """The one named by --resource. Raises OrderError when it is not named or not there."""
+        """The one named by --resource, of what a clone has made many of the first. Raises OrderError when it is not
+        named or not there."""
         name = self.options.resource
         if not name:
             raise OrderError(Exit.USAGE, "name the resource with --resource")
-        found = self.cluster.find(name)
+        found = self.cluster.find(name) or next(
+            (each for each in _all(self.cluster.resources) if each.xml.get("id") == name), None
+        )
         if found is None:
             raise OrderError(Exit.NO_SUCH_OBJECT, f"resource {name!r} is not configured; see crm_resource --list")
         return found
@@ -91,6 +95,12 @@ class Session:
 
     def new_request_id(self) -> str:
         return f"{PROGRAM}-{time.time_ns():x}"
+
+
+def _all(resources: Iterable[Resource]) -> Iterator[Resource]:
+    for resource in resources:
+        yield resource
+        yield from _all(resource.children)
 
 
 def tell(text: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,106 @@ def test_without_a_cluster_the_tools_say_so(
     monkeypatch.setenv("HA_ROOT", "/tmp/ha-nowhere")
     assert run(cibadmin, "-Q") == 102
     assert "not running" in capsys.readouterr().err
+
+
+def test_a_client_sees_the_change_through_the_file_it_holds_open(cib: Path) -> None:
+    """As pcs does: it makes the file, has it changed, and reads on without opening it anew."""
+    with cib.open() as held:
+        before = held.read()
+        assert run(crm_resource, "--move --resource web --node n1") == 0
+        held.seek(0)
+        after = held.read()
+    assert "cli-prefer-web" not in before and "cli-prefer-web" in after
+    assert [each.name for each in cib.parent.iterdir()] == [cib.name]
+
+
+def test_a_shorter_text_leaves_no_tail_of_the_longer_one(cib: Path) -> None:
+    cib.write_text(cib.read_text() + "\n" * 4000)
+    assert run(cibadmin, ["-D", "--xpath", "//primitive[@id='web']"]) == 0
+    assert cib.stat().st_size < len(CIB) + 200
+    etree.parse(cib)
+
+
+TIED = """\
+<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="5" num_updates="0">
+  <configuration>
+    <crm_config/><nodes><node id="1" uname="n1"/></nodes>
+    <resources>
+      <group id="g"><primitive id="a" class="ocf" provider="pacemaker" type="Dummy"/></group>
+      <clone id="cl"><primitive id="c" class="ocf" provider="pacemaker" type="Dummy"/></clone>
+      <primitive id="d" class="ocf" provider="pacemaker" type="Dummy"/>
+    </resources>
+    <constraints>
+      <rsc_location id="l2" rsc="g" score="100" node="n1"/>
+      <rsc_location id="l3" rsc="d" score="INFINITY" node="n1"/>
+      <rsc_colocation id="co" rsc="cl" with-rsc="g" score="INFINITY"/>
+      <rsc_colocation id="co2" rsc="g" with-rsc="d" score="100"/>
+      RING
+    </constraints>
+  </configuration>
+  <status>
+    <node_state id="1" uname="n1" in_ccm="true" crmd="online" join="member" expected="member">
+      <lrm id="1"><lrm_resources>
+        <lrm_resource id="c" class="ocf" provider="pacemaker" type="Dummy">
+          <lrm_rsc_op id="c_last_0" operation="start" operation_key="c_start_0" transition-key="1:0:0:x" call-id="5"
+            transition-magic="0:0;1:0:0:x" rc-code="0" op-status="0" interval="0" last-rc-change="1795822505"
+            exec-time="19" queue-time="0" on_node="n1"/>
+        </lrm_resource>
+      </lrm_resources></lrm>
+    </node_state>
+  </status>
+</cib>
+"""
+NEAR_G = """\
+Locations:
+  * Node n1 (score=100, id=l2, rsc=g)
+Resources colocated with g:
+  * cl (score=INFINITY, id=co)
+Resources g is colocated with:
+  * d (score=100, id=co2)
+    * Locations:
+      * Node n1 (score=INFINITY, id=l3, rsc=d)
+"""
+NEAR_C = """\
+Resources cl is colocated with:
+  * g (score=INFINITY, id=co)
+    * Locations:
+      * Node n1 (score=100, id=l2, rsc=g)
+"""
+STACK_OF_C = """\
+    * Resources g is colocated with:
+      * d (score=100, id=co2)
+        * Locations:
+          * Node n1 (score=INFINITY, id=l3, rsc=d)
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("--constraints --resource g", NEAR_G),
+        ("-a -r a", NEAR_G),
+        ("-a -r c", NEAR_C),
+        ("--stack -r cl", NEAR_C + STACK_OF_C),
+        ("-W -r c", "resource c is running on: n1\n"),
+        ("-O -r a", ""),
+        (
+            "-O -r c",
+            "c\t(ocf:pacemaker:Dummy):\t Started: c_start_0 (node=n1, call=5, rc=0, "
+            f"last-rc-change='{time.ctime(1795822505)}', exec=19ms): complete\n",
+        ),
+    ],
+)
+def test_crm_resource_tells_ties_and_operations_as_pacemaker_does(
+    cib: Path, capsys: pytest.CaptureFixture[str], order: str, expected: str
+) -> None:
+    """Recorded from Pacemaker 2.1.5; crmsh asks so for `crm resource constraints` and `crm resource operations`."""
+    cib.write_text(TIED.replace("RING", ""))
+    assert run(crm_resource, order) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_a_ring_of_colocations_is_shown_once(cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cib.write_text(TIED.replace("RING", '<rsc_colocation id="back" rsc="d" with-rsc="cl" score="5"/>'))
+    assert run(crm_resource, "--stack -r g") == 0
+    assert "* g (score=INFINITY, id=co) (loop)" in capsys.readouterr().out
