@@ -85,7 +85,8 @@ def test_constraints_are_made_and_removed(pcs: Pcs) -> None:
     for name in ("there", "first-g", "near"):
         pcs(f"constraint remove {name}")
     host.await_places("a", first)
-    assert host.cib("//rule[@id='home']") and not host.cib("//constraints/*[@id='there' or @id='near' or @id='first-g']")
+    assert host.cib("//rule[@id='home']")
+    assert not host.cib("//constraints/*[@id='there' or @id='near' or @id='first-g']")
     pcs("constraint remove home")
 
 
