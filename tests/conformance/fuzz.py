@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.conformance.fuzz --count N --seed S`: crm_simulate and crm_verify on spoiled input.
 
-Whatever they are given, they end with an exit code of their table, and with a sentence on standard error where it is
-not 0. An exception that comes out is a failure; the input is kept. Each input follows from the seed and its number.
+Whatever they are given, they end with an exit code of their table, and with a sentence where it is not 0: on standard
+error, or in the document when they are to answer in XML. An exception that comes out is a failure; the input is kept.
+Each input follows from the seed and its number.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from lxml import etree
 
 from ha.cli.crm_simulate import main as crm_simulate
 from ha.cli.crm_verify import main as crm_verify
@@ -35,6 +38,8 @@ EXAMPLE = cib(
     history=[running("A", "n1")],
 )
 VERIFY_EVERY = 8
+XML_EVERY = 3
+PROGRESS_EVERY = 5_000
 BASES = 24
 SLOW_S = 20.0
 """More than this for one small input is a failure as well."""
@@ -62,7 +67,10 @@ def attempt(number: int, cib: bytes, path: Path) -> tuple[str, int]:
     path.write_bytes(cib)
     told, warned = io.StringIO(), io.StringIO()
     tool = crm_verify if number % VERIFY_EVERY == 0 else crm_simulate
-    options = ["-x", str(path)] if tool is crm_verify else ["-x", str(path), "-S", "-s"]
+    as_xml = number % XML_EVERY == 0
+    options = ["-x", str(path), *(["-VVV"] if tool is crm_verify else ["-S", "-s"])]
+    if as_xml:
+        options += ["--output-as=xml", *([] if tool is crm_verify else ["-A", "-c", "-U"])]
     began = time.monotonic()
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(warned):
@@ -73,9 +81,22 @@ def attempt(number: int, cib: bytes, path: Path) -> tuple[str, int]:
         return f"took {time.monotonic() - began:.0f} s", code
     if code not in ALLOWED:
         return f"exit code {code}", code
-    if code and not warned.getvalue().strip():
-        return f"exit code {code} without a word", code
-    return "", code
+    return (wrong_document(told.getvalue(), code) if as_xml else wrong_words(warned.getvalue(), code)), code
+
+
+def wrong_words(warned: str, code: int) -> str:
+    return f"exit code {code} without a word" if code and not warned.strip() else ""
+
+
+def wrong_document(told: str, code: int) -> str:
+    """What is wrong with an answer in XML."""
+    try:
+        root = etree.fromstring(told)
+    except etree.XMLSyntaxError as error:
+        return f"no XML: {error}"
+    if root.findtext("status") is None or root.xpath("string(status/@code)") != str(code):
+        return f"exit code {code} and another one in the document"
+    return f"exit code {code} without a word" if code and root.find("status/errors/error") is None else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             cib = mutated(chance.choice(originals), chance)
             wrong, code = attempt(number, cib, Path(folder, "cib.xml"))
             codes[code] += 1
+            if (number + 1) % PROGRESS_EVERY == 0:
+                print(f"{number + 1} inputs, {failures.total()} failures", flush=True)
             if wrong:
                 failures[wrong] += 1
                 if failures[wrong] == 1:

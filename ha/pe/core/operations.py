@@ -22,6 +22,7 @@ from ha.pe.model.action import (
     Requires,
     operation_key,
 )
+from ha.pe.model.digits import number
 from ha.pe.model.node import Node
 from ha.pe.model.resource import Place, Resource
 from ha.pe.model.roles import Role
@@ -54,7 +55,7 @@ def _new_action(resource: Resource, key: str, task: str, node: Node | None, opti
         action.set(ON_DC)
     action.set(RUNNABLE | OPTIONAL if optional else RUNNABLE)
     interval_text = key.rpartition("_")[2]
-    interval = int(interval_text) if interval_text.isdigit() else 0
+    interval = number(interval_text) if interval_text.isdecimal() else 0
     action.config = find_operation(resource, task, interval)
     if action.config is None and "_notify_" in key:
         action.config = find_notify_operation(resource)

@@ -10,6 +10,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ha.pe.model.digits import number
 from ha.pe.model.values import MEMO_SIZE
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Action:
     @property
     def interval_ms(self) -> int:
         text = self.meta.get("interval")
-        return int(text) if text and text.isdigit() else 0
+        return number(text) if text and text.isdecimal() else 0
 
     def __repr__(self) -> str:
         return f"Action({self.uuid}@{self.node.name if self.node else None})"
@@ -197,18 +198,19 @@ _NOTIFY_PREFIXES = ("pre_notify", "post_notify", "confirmed-pre_notify", "confir
 def split_key(key: str) -> tuple[str, str, int] | None:
     """(resource id, task, interval in ms) of an operation key, or None."""
     head, _, interval = key.rpartition("_")
-    if not head or not interval.isdigit():
+    if not head or not interval.isdecimal():
         return None
+    interval_ms = number(interval)
     for task in _UNDERSCORED:
         if head.endswith("_" + task):
-            return head[: -len(task) - 1], task, int(interval)
+            return head[: -len(task) - 1], task, interval_ms
     resource_id, _, task = head.rpartition("_")
     if not resource_id:
         return None
     for prefix in _NOTIFY_PREFIXES:
         if resource_id.endswith("_" + prefix):
-            return resource_id[: -len(prefix) - 1], f"{prefix}_{task}", int(interval)
-    return resource_id, task, int(interval)
+            return resource_id[: -len(prefix) - 1], f"{prefix}_{task}", interval_ms
+    return resource_id, task, interval_ms
 
 
 TASK_DONE = {

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
+from ha.pe.model.digits import number
+
 _DATE = re.compile(r"(\d{4,})-(\d{1,2})-(\d{1,2})(?=\D|$)|(\d{4})(\d{2})(\d{2})(?=\D|$)")
 _WEEK_DATE = re.compile(r"(\d{4})-?W(\d{1,2})-?(\d)")
 _ORDINAL_DATE = re.compile(r"(\d{4})-(\d{1,3})(?=\D|$)")
@@ -82,7 +84,7 @@ def duration_s(text: str) -> int | None:
         if separator:
             units["M"] = 60
         else:
-            total += int(value) * units[unit]
+            total += number(value) * units[unit]
     return total
 
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping
 from functools import lru_cache
 
+from ha.pe.model.digits import number
 from ha.pe.model.values import MEMO_SIZE
 
 INFINITY = 1_000_000
@@ -64,7 +65,7 @@ def parse(text: str | None, default: int = 0, colours: Mapping[str, int] | None 
     match = _INTEGER.match(text)
     if match is None:
         return None
-    return max(MINUS_INFINITY, min(INFINITY, int(match.group(1))))
+    return max(MINUS_INFINITY, min(INFINITY, number(match.group(1))))
 
 
 def parse_or(text: str | None, default: int = 0) -> int:

@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 from ha.pe.model.dates import duration_s
+from ha.pe.model.digits import number
 
 _TRUE = frozenset(("true", "on", "yes", "y", "1"))
 _FALSE = frozenset(("false", "off", "no", "n", "0"))
@@ -42,9 +43,9 @@ def integer(text: str | None) -> int | None:
     if text is None:
         return None
     if text.isdecimal() and text.isascii():
-        return int(text)
+        return number(text)
     match = _INTEGER.match(text)
-    return None if match is None else int(match.group(1))
+    return None if match is None else number(match.group(1))
 
 
 def integer_at_least(text: str | None, minimum: int, default: int | None = None) -> int:
@@ -63,7 +64,7 @@ def milliseconds(text: str | None) -> int | None:
     if match is None:
         return None
     unit = text[match.end() :].lstrip("0123456789.").lstrip().lower()
-    value = int(match.group(1))
+    value = number(match.group(1))
     if unit == "" or unit.startswith("s"):
         return value * 1000
     if unit.startswith("ms"):
@@ -100,25 +101,25 @@ def integer_range(text: str) -> tuple[int | None, int | None] | None:
         return None
     low_text, dash, high_text = match.groups()
     if low_text is not None and low_text.startswith("-"):
-        return None, int(low_text[1:])
-    low = None if low_text is None else int(low_text)
+        return None, number(low_text[1:])
+    low = None if low_text is None else number(low_text)
     if dash is None:
         return low, low
-    return low, None if high_text is None else int(high_text)
+    return low, None if high_text is None else number(high_text)
 
 
 def compare_names(one: str, other: str) -> int:
     """-1, 0 or 1: letters without case, runs of digits by their value (node2 before node10)."""
     i = j = 0
     while i < len(one) and j < len(other):
-        if one[i].isdigit() and other[j].isdigit():
+        if one[i].isdecimal() and other[j].isdecimal():
             end_i, end_j = i, j
-            while end_i < len(one) and one[end_i].isdigit():
+            while end_i < len(one) and one[end_i].isdecimal():
                 end_i += 1
-            while end_j < len(other) and other[end_j].isdigit():
+            while end_j < len(other) and other[end_j].isdecimal():
                 end_j += 1
-            key_i = (int(one[i:end_i]), end_i - i)
-            key_j = (int(other[j:end_j]), end_j - j)
+            key_i = (number(one[i:end_i]), end_i - i)
+            key_j = (number(other[j:end_j]), end_j - j)
             if key_i != key_j:
                 return -1 if key_i < key_j else 1
             i, j = end_i, end_j

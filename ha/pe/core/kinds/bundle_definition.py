@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from ha.pe.model.digits import number
 from ha.pe.model.resource import MAX_INSTANCES
 from ha.pe.model.values import boolean, integer_at_least
 
@@ -179,7 +180,7 @@ def next_address(address: str) -> str | None:
     match = re.match(r"(\d+)\.(\d+)\.(\d+)\.(\d+)", address)
     if match is None:
         return None
-    one, two, three, four = (int(part) for part in match.groups())
+    one, two, three, four = (number(part) for part in match.groups())
     if three > 253:
         return None
     if four > 253:
