@@ -22,6 +22,7 @@ class LazyGroup(click.Group):
         "plan": ("ha.cli.plan.commands", "plan", "What a change would make the cluster do, before it is made."),
         "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
         "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),
+        "timeline": ("ha.cli.timeline.command", "timeline", "What happened in an incident, on all nodes, and when."),
     }
 
     def list_commands(self, context: click.Context) -> list[str]:
