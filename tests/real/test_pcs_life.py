@@ -113,6 +113,11 @@ def test_resources_are_looked_after(pcs: Pcs) -> None:
     assert not pcs.running.where("a") and not pcs.running.where("b")
     pcs("resource enable g --wait=60")
     assert pcs.running.where("a")
+    pcs("resource disable c-clone --wait=60")
+    assert "returned 0 (ok)" in pcs("resource debug-start c") and pcs.running.where("c") == [first]
+    assert "returned 0 (ok)" in pcs("resource debug-monitor c")
+    assert "returned 0 (ok)" in pcs("resource debug-stop c") and not pcs.running.where("c")
+    pcs("resource enable c-clone --wait=60")
     pcs("resource unmanage g")
     host.await_monitored("//resource[@id='a'][@managed='false']")
     pcs("resource manage g")

@@ -62,14 +62,7 @@ def show_metadata(session: Session) -> int:
     if len(parts) not in (2, 3):
         raise OrderError(Exit.USAGE, "name the agent as CLASS:TYPE or CLASS:PROVIDER:TYPE")
     agent_class, agent_type, provider = parts[0], parts[-1], parts[1] if len(parts) == 3 else ""
-    places = _places(session)
-    directories = {
-        "ocf": places.ocf, "stonith": places.fence, "lsb": places.lsb, "service": places.lsb,
-        "heartbeat": places.heartbeat,
-    }.get(agent_class, ())  # fmt: skip
-    path = find(directories, agent_type, provider)
-    if path is None:
-        raise OrderError(Exit.NOT_INSTALLED, f"agent {session.options.show_metadata} is not installed on this node")
+    path = agent_path(session, agent_class, provider, agent_type)
     match agent_class:
         case "lsb" | "service":
             print(lsb_metadata(agent_type, path.read_text(errors="replace")))
@@ -78,6 +71,20 @@ def show_metadata(session: Session) -> int:
         case _:
             print(_ask(session, agent_class, path), end="")
     return Exit.OK
+
+
+def agent_path(session: Session, agent_class: str, provider: str, agent_type: str) -> Path:
+    """Raises OrderError for an agent that this node does not have."""
+    places = _places(session)
+    directories = {
+        "ocf": places.ocf, "stonith": places.fence, "lsb": places.lsb, "service": places.lsb,
+        "heartbeat": places.heartbeat,
+    }.get(agent_class, ())  # fmt: skip
+    path = find(directories, agent_type, provider)
+    if path is None:
+        name = ":".join(part for part in (agent_class, provider, agent_type) if part)
+        raise OrderError(Exit.NOT_INSTALLED, f"agent {name} is not installed on this node")
+    return path
 
 
 def _ask(session: Session, agent_class: str, path: Path) -> str:

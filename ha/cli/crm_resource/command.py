@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ha import __version__
 from ha.cli.cib_source import SourceError
@@ -16,6 +17,16 @@ from ha.pe.model.document import CibError
 from ha.root import Root, RootError
 
 Order = Callable[[Session], int]
+
+MANUAL = {"start": "start", "stop": "stop", "check": "monitor", "promote": "promote", "demote": "demote"}
+"""What is run past the cluster: --force-WORD to the agent's operation."""
+
+
+def _manual(option: str, operation: str, session: Session) -> int:
+    from ha.cli.crm_resource import manual
+
+    return manual.force(session, option, operation)
+
 
 ORDERS: dict[str, Order] = {
     "list": listing.list_resources,
@@ -45,6 +56,7 @@ ORDERS: dict[str, Order] = {
     "restart": orders.restart,
     "wait": orders.wait,
     "why": why.why,
+    **{f"force_{word}": partial(_manual, f"force-{word}", operation) for word, operation in MANUAL.items()},
 }
 
 
@@ -100,13 +112,16 @@ def _order_options(p: argparse.ArgumentParser) -> None:
         ("wait", None, "wait until the cluster has nothing left to do"),
     ):
         group.add_argument(*([short] if short else []), f"--{name}", action="store_true", help=text)
+    for word, operation in MANUAL.items():
+        text = f"run the agent's {operation} of --resource on this node, past the cluster"
+        group.add_argument(f"--force-{word}", action="store_true", help=text)
     group.add_argument("-r", "--resource", metavar="ID")
     group.add_argument("-N", "--node", metavar="NODE")
     group.add_argument("-u", "--lifetime", metavar="DURATION", help="for --move and --ban: until then only (PT5M, 1h)")
     group.add_argument("--promoted", "--master", action="store_true", help="for --move and --ban: in the promoted role")
     group.add_argument("-n", "--operation", metavar="NAME", help="for --cleanup: of this operation only")
     group.add_argument("-I", "--interval", metavar="DURATION", help="for --cleanup: of this interval only")
-    group.add_argument("-T", "--timeout", metavar="DURATION", help="for --wait and --restart")
+    group.add_argument("-T", "--timeout", metavar="DURATION", help="for --wait, --restart and --force-*")
     group.add_argument("-f", "--force", action="store_true")
     group.add_argument("-Q", "--quiet", action="store_true")
     group.add_argument("-V", "--verbose", action="count", default=0)

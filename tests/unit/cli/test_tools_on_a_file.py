@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -306,3 +307,75 @@ def test_a_ring_of_colocations_is_shown_once(cib: Path, capsys: pytest.CaptureFi
     cib.write_text(TIED.replace("RING", '<rsc_colocation id="back" rsc="d" with-rsc="cl" score="5"/>'))
     assert run(crm_resource, "--stack -r g") == 0
     assert "* g (score=INFINITY, id=co) (loop)" in capsys.readouterr().out
+
+
+AGENT = """\
+#!/bin/sh
+echo "$1 of $OCF_RESOURCE_INSTANCE with ${OCF_RESKEY_word:-nothing} in $OCF_RESKEY_CRM_meta_timeout ms"
+case $1 in
+start) sleep 1000 & echo $! >"$OCF_RESKEY_pidfile" ;;
+stop) kill "$(cat "$OCF_RESKEY_pidfile")" ;;
+monitor) exit 7 ;;
+promote) sleep 1000 ;;
+demote) kill -TERM $$ ;;
+esac
+"""
+
+
+@pytest.fixture
+def agent(cib: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Resources web and cl (a clone of `many`) of an agent of ours. Returns the file that tells its service's pid."""
+    provider = tmp_path / "ocf" / "test"
+    provider.mkdir(parents=True)
+    (provider / "it").write_text(AGENT)
+    (provider / "it").chmod(0o755)
+    monkeypatch.setenv("HA_OCF_PATH", str(provider.parent))
+    pid_file = tmp_path / "pid"
+    body = (
+        '<instance_attributes id="ID-p"><nvpair id="ID-w" name="word" value="joy"/>'
+        f'<nvpair id="ID-f" name="pidfile" value="{pid_file}"/></instance_attributes>'
+        '<operations><op id="ID-s" name="start" interval="0" timeout="7s"/></operations></primitive>'
+    )
+    web = '<primitive id="web" class="ocf" provider="test" type="it">' + body.replace("ID", "web")
+    many = '<primitive id="many" class="ocf" provider="test" type="it">' + body.replace("ID", "many")
+    old = '<primitive id="web" class="ocf" provider="heartbeat" type="Dummy"/>'
+    cib.write_text(CIB.replace(old, f'{web}<clone id="cl">{many}</clone>'))
+    return pid_file
+
+
+@pytest.mark.parametrize(
+    ("order", "code", "out"),
+    [
+        ("--force-check -r web", 7, "returned 7 (not running)\nmonitor of web with joy in 20000 ms\n"),
+        ("--force-check -r web -T 5s", 7, "returned 7 (not running)\nmonitor of web with joy in 5000 ms\n"),
+        ("--force-check -r many", 7, "returned 7 (not running)\nmonitor of many with joy in 20000 ms\n"),
+        ("--force-check -r cl", 3, ""),
+        ("--force-check -r db", 5, ""),
+        ("--force-check -r absent", 105, ""),
+        ("--force-check", 64, ""),
+        ("--force-promote -r web -T 1s", 124, ""),
+        ("--force-demote -r web", 1, ""),
+        ("--force-check -r web -T nonsense", 2, ""),
+    ],
+)
+def test_an_agent_is_run_past_the_cluster(
+    agent: Path, capsys: pytest.CaptureFixture[str], order: str, code: int, out: str
+) -> None:
+    assert run(crm_resource, order) == code
+    assert capsys.readouterr().out.endswith(out)
+
+
+def test_a_service_that_was_started_by_hand_lives_on(agent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It holds the agent's output open, as careless services do: nobody waits for its end."""
+    assert run(crm_resource, "--force-start -r web") == 0
+    assert "Operation force-start for web (ocf:test:it) returned 0 (ok)\nstart of web" in capsys.readouterr().out
+    os.kill(int(agent.read_text()), 0)
+    assert run(crm_resource, "--force-stop -r web") == 0
+
+
+def test_what_the_cluster_runs_is_not_started_again(agent: Path, cib: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    started = TIED[TIED.index("<status>") : TIED.index("</cib>")].replace('"c_', '"web_').replace('"c"', '"web"')
+    cib.write_text(cib.read_text().replace("<status/>", started.replace("pacemaker", "test").replace("Dummy", "it")))
+    assert run(crm_resource, "--force-start -r web") == 107
+    assert "the cluster runs web on n1" in capsys.readouterr().err
+    assert not agent.exists()
