@@ -13,7 +13,7 @@ CASES ?= ../shared/conformance
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim lab bench conformance chaos install clean
+.PHONY: help setup demo check test sim lab shells bench conformance chaos install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,13 +35,16 @@ check: setup ## the fast loop: style, types, layers, unit tests, scenarios (unde
 
 test: setup ## all tests, with a swarm of 200 seeds
 	$(BIN)/python -m pytest tests/architecture tests/unit tests/property tests/scenarios tests/conformance
-	$(BIN)/python -m pytest -m 'not lab' tests/sim tests/real
+	$(BIN)/python -m pytest -m 'not lab and not slow' tests/sim tests/real
 
 sim: setup ## a swarm of simulated clusters: make sim SEEDS=5000
 	$(BIN)/python -m ha.sim swarm --seeds 1..$(SEEDS) --jobs 2
 
 lab: setup ## as root: beside a real Heartbeat 3.0.6, on hosts in network namespaces (skipped where they cannot be had)
 	$(BIN)/python -m pytest -m lab tests/real
+
+shells: setup ## crmsh and pcs, where they are installed, through the whole life of a cluster (minutes)
+	$(BIN)/python -m pytest -m slow tests/real
 
 bench: setup ## print the figures of tests/bench
 	$(BIN)/python -m tests.bench
