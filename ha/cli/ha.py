@@ -19,6 +19,7 @@ class LazyGroup(click.Group):
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),
         "log": ("ha.cli.log", "log", "What is logged on this node."),
         "membership": ("ha.cli.membership", "membership", "Who is there, and why somebody was taken for dead."),
+        "metrics": ("ha.cli.metrics.command", "metrics", "The node and the cluster for a monitoring system."),
         "plan": ("ha.cli.plan.commands", "plan", "What a change would make the cluster do, before it is made."),
         "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
         "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),

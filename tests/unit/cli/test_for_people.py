@@ -113,7 +113,10 @@ def test_status_names_what_is_wrong_and_what_to_do() -> None:
 
 
 def test_help_of_every_command_works() -> None:
-    for words in ([], ["status"], ["config"], ["config", "check"], ["log"], ["playground"], ["playground", "up"]):
+    for words in (
+        [], ["status"], ["config"], ["config", "check"], ["log"], ["metrics"], ["playground"], ["playground", "up"],
+        ["timeline"],
+    ):  # fmt: skip
         result = CliRunner().invoke(main, [*words, "--help"])
         assert result.exit_code == 0
         assert "Usage" in result.output
