@@ -32,6 +32,9 @@ def families_of(cluster: Cluster) -> Iterator[Family]:
     fencing = Family(f"{PREFIX}_stonith_enabled", "Whether fencing is enabled.")
     fencing.add(cluster.fencing_enabled)
     yield fencing
+    maintenance = Family(f"{PREFIX}_maintenance_mode_enabled", "Whether the whole cluster is in maintenance-mode.")
+    maintenance.add(cluster.in_maintenance)
+    yield maintenance
     changed = Family(f"{PREFIX}_config_last_change", "When the configuration was changed last, in Unix seconds.")
     if (at_s := last_change_s(str(cluster.document.root.get("cib-last-written") or ""))) is not None:
         changed.add(at_s)
@@ -80,7 +83,13 @@ def _resources(cluster: Cluster) -> Family:
         f"{PREFIX}_resources",
         "The resources on each node; one line for each status, 1 for those that hold; without a node: nowhere.",
     )
+    nowhere: set[str] = set()
     for resource in primitives(cluster.resources):
+        if not resource.active:
+            # Instances of an anonymous clone that run nowhere are not told apart.
+            if resource.printable_id in nowhere:
+                continue
+            nowhere.add(resource.printable_id)
         group, clone = _collections(resource)
         statuses = {
             "active": resource.is_active(True),

@@ -10,6 +10,7 @@ Source: L. Lamport, Time, Clocks, and the Ordering of Events in a Distributed Sy
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,25 +113,29 @@ def _orders(events: list[Event]) -> Iterator[tuple[int, int]]:
             told[event.subject, event.process].append(number)
         elif event.kind == "started":
             results[event.subject].append(number)
+    for numbers in told.values():
+        numbers.sort(key=lambda n: events[n].serial)
     for subject, orders in ordered.items():
-        free = list(results[subject])
+        at_hand = sorted(results[subject], key=lambda n: events[n].at_ms)
+        taken: set[int] = set()
         for order in _by_serial(events, orders):
-            serial = events[order].serial
-            words = (n for n in told[subject, events[order].process] if events[n].serial > serial)
-            word = min(words, key=lambda n: events[n].serial, default=order)
-            result = _result(events, order, word, free)
+            words = told[subject, events[order].process]
+            place = bisect_right(words, events[order].serial, key=lambda n: events[n].serial)
+            word = words[place] if place < len(words) else order
+            result = _result(events, order, word, at_hand, taken)
             if result is not None:
-                free.remove(result)
+                taken.add(result)
                 yield order, result
                 if word != order:
                     yield result, word
 
 
-def _result(events: list[Event], order: int, word: int, results: list[int]) -> int | None:
+def _result(events: list[Event], order: int, word: int, results: list[int], taken: set[int]) -> int | None:
     """The result between an order and the word of it: the only one there by the clocks, else the only one near."""
     for margin_ms in (CALM_MARGIN_MS, CLOCKS_APART_MS):
-        begin_ms, end_ms = events[order].at_ms - margin_ms, events[word].at_ms + margin_ms
-        near = [n for n in results if begin_ms <= events[n].at_ms <= end_ms]
+        begin = bisect_left(results, events[order].at_ms - margin_ms, key=lambda n: events[n].at_ms)
+        end = bisect_right(results, events[word].at_ms + margin_ms, key=lambda n: events[n].at_ms)
+        near = [n for n in results[begin:end] if n not in taken]
         if near:
             return near[0] if len(near) == 1 else None
     return None

@@ -100,7 +100,7 @@ def _read(paths: list[Path]) -> list[LogFile]:
         try:
             found.append(read_log(path))
         except OSError as error:
-            click.echo(f"ha timeline: {path}: {error.strerror}", err=True)
+            click.echo(f"ha timeline: {path}: {error.strerror or error}", err=True)
     if not found:
         raise SystemExit(Exit.NO_INPUT)
     return found

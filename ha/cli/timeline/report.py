@@ -40,7 +40,7 @@ def told(incident: Incident) -> Iterator[str]:
 
 
 def headline(incident: Incident) -> str:
-    what = "; ".join(dict.fromkeys(incident.lost)) or "no loss"
+    what = "; ".join(dict.fromkeys(incident.lost)) or incident.entries[0].detail
     phases = phases_of(incident.events())
     outcome = ""
     if phases is not None:

@@ -120,7 +120,7 @@ def test_the_exporters_families_are_there() -> None:
     families = of_cluster(CLUSTER)
     assert {f"{PREFIX}_{name}" for name in (
         "nodes", "node_attributes", "resources", "stonith_enabled", "fail_count", "migration_threshold",
-        "config_last_change", "location_constraints",
+        "config_last_change", "location_constraints", "maintenance_mode_enabled",
     )} <= set(families)  # fmt: skip
     assert value_of(families, f"{PREFIX}_stonith_enabled") == 1
     assert value_of(families, f"{PREFIX}_nodes", node="n1", status="dc", type="member") == 1
@@ -139,6 +139,12 @@ def test_resources_are_told_with_the_exporters_labels() -> None:
     lone = [dict(key) for key in families[f"{PREFIX}_resources"].samples if ("resource", "lone") in key]
     assert {labels["status"] for labels in lone} == {"active", "orphaned", "blocked", "failed", "failure_ignored"}
     assert all("node" not in labels and labels["role"] == "stopped" for labels in lone)
+
+
+def test_instances_of_a_clone_that_run_nowhere_are_one() -> None:
+    families = of_cluster(cib(resources=f'<clone id="C">{primitive("P")}</clone>', nodes=("n1", "n2", "n3")))
+    assert value_of(families, f"{PREFIX}_resources", clone="C", resource="P", status="active") == 0
+    assert value_of(families, "ha_metrics_left_out") == 0
 
 
 def test_infinity_is_infinite() -> None:
