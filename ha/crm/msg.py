@@ -136,6 +136,7 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     """A promise to follow the sender of the offer and nobody else in this view, until it is known to be gone.
 
     `to_established`: the offer said that its sender is DC; until it hears this, the DC goes on saying so.
+    `alerts`: the digest of the alerts section that the sender holds, "" for none.
     `taken`: the results reported up to this number are a DC's, of this view or of another one.
     """
 
@@ -146,6 +147,7 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     taken: int = 0
     to_established: bool = False
     leaving: bool = False
+    alerts: str = ""
 
 
 class JoinRelease(Message, frozen=True, kw_only=True):
@@ -238,6 +240,20 @@ class Report(Message, frozen=True, kw_only=True):
 class ReportSeen(Message, frozen=True, kw_only=True):
     incarnation: str
     serial: int
+
+
+class SetAlerts(Message, frozen=True, kw_only=True):
+    """From the DC: the CIB's alerts section as text, "" when nobody is to be alerted. Answered by AlertsHeld."""
+
+    view: ViewId
+    term: int
+    xml: str
+
+
+class AlertsHeld(Message, frozen=True, kw_only=True):
+    """From a member: the digest of what it holds."""
+
+    digest: str
 
 
 class Relay(Message, frozen=True, kw_only=True):

@@ -110,6 +110,22 @@ class History(Message, frozen=True, kw_only=True):
     running: list[RunOperation]
 
 
+class RunAlert(Message, frozen=True, kw_only=True):
+    """From the crmd: call an alert agent once. Not answered, and never repeated: what came of it is in the log.
+
+    `alert` is its id in the CIB, `path` the agent. `environment` holds CRM_alert_* without the timestamps, and the
+    alert's own parameters; the LRM adds the node's surroundings and the moment `at_ms` (Unix time), also in the form
+    `timestamp_format` (strftime, with %N for fractions of a second).
+    """
+
+    alert: str
+    path: str
+    timeout_ms: int
+    timestamp_format: str
+    at_ms: int
+    environment: dict[str, str] = {}
+
+
 class GetMetadata(Message, frozen=True, kw_only=True):
     """From the crmd or a program: an agent's meta-data. Answered by Metadata."""
 

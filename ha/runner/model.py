@@ -18,7 +18,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     At `timeout_ms` the agent's process group gets SIGTERM and `term_grace_ms` later SIGKILL; with a grace of 0 it gets
     SIGKILL at once, as the OCF API asks. `environment` is the whole of it. `stdin` is the agent's standard input.
-    `ticket` is the orderer's own, handed back on adoption. `title` is what `ps` shows.
+    `ticket` is the orderer's own, handed back on adoption. `title` is what `ps` shows. `owner`: the (uid, gid) that the
+    agent runs as, with no further groups; None: the runner's.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     max_stderr_bytes: int = MAX_OUTPUT_BYTES
     ticket: bytes = b""
     title: str = ""
+    owner: tuple[int, int] | None = None
 
 
 Fate = Literal["exited", "signalled", "timeout", "not started", "lost", "revoked"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ha.cib.model import alerts
 from ha.cib.model.acl import WORKER, Permissions, User, is_judged
 from ha.cib.model.document import Document, Snapshot
 from ha.cib.model.edit import Transaction
@@ -34,6 +35,8 @@ def apply_write(document: Document, write: Write, schema: Schema, user: User = W
     is_on = document.root.get("validate-with") != "none"
     if refusal is None and is_on and transaction.touches_configuration and transaction.touches_references:
         refusal = _broken_references(transaction, write, before)
+    if refusal is None and is_on and "alerts" in transaction.sections:
+        refusal = _bad_alert(transaction, before)
     if refusal is not None:
         transaction.rollback()
         raise refusal
@@ -54,3 +57,12 @@ def _broken_references(transaction: Transaction, write: Write, snapshot: Snapsho
             return breach
     old = dangling(before) if missing else {}
     return next((breach for key, breach in missing.items() if key not in old), None)
+
+
+def _bad_alert(transaction: Transaction, snapshot: Snapshot) -> Refusal | None:
+    """The first fault of the alerts that was not there before."""
+    found = alerts.breaches(transaction.document.root, transaction.line)
+    if not found:
+        return None
+    old = alerts.breaches(Document.from_bytes(snapshot.to_bytes()).root)
+    return next((breach for key, breach in found.items() if key not in old), None)

@@ -11,6 +11,7 @@
     transition      orders of a running transition, and their results
     fencing         who is shot, and when that is believed
     clean_ups       histories to be forgotten
+    alerts          whom to tell of what happened
     orders          a member's side: the LRM's work for the DC
     shutdown        leaving in good order
     requests        what programs ask

@@ -17,6 +17,7 @@ from ha.attrd.msg import ClearNode, Updated
 from ha.ccm.msg import MembershipEvent
 from ha.cib.msg import Answer, Changed, Leading, Written
 from ha.crm import msg
+from ha.crm.core.alerts import Alerts
 from ha.crm.core.clean_ups import CleanUps
 from ha.crm.core.context import Context, Settings
 from ha.crm.core.election import Election
@@ -71,6 +72,7 @@ class Crmd:
     """A Machine. `in_charge` lasts from the election until another is promised or we are out."""
 
     version = f"{COMPATIBLE_WITH}-heartbeat{ha.__version__}"
+    compatible_with = COMPATIBLE_WITH
 
     def __init__(self, settings: Settings) -> None:
         self.context = Context(settings)
@@ -89,6 +91,7 @@ class Crmd:
         self.clean_ups = CleanUps(self)
         self.orders = Orders(self)
         self.requests = Requests(self)
+        self.alerts = Alerts(self)
         self.in_charge = False
         self.was_dc_before = False
         self.stopping = False
@@ -209,6 +212,7 @@ class Crmd:
             self.start_engines()
         else:
             self._stop_needless(module)
+        self.alerts.flush()
 
     def _unlinked(self, peer: Local | Client) -> None:
         if isinstance(peer, Client):
@@ -338,7 +342,7 @@ class Crmd:
         if self.transition.running is not None:
             self.transition.abort(why)
         for part in (self.scheduling, self.transition, self.join, self.status, self.failures, self.fencing,
-                     self.takeover_grace, self.clean_ups):
+                     self.takeover_grace, self.clean_ups, self.alerts):
             part.forget()
         self.ground.stop()
         for worker in ENGINES:
@@ -369,6 +373,7 @@ class Crmd:
     def cib_loaded(self, root: etree._Element) -> None:
         """The CIB of our term is read: bring it up to what we know."""
         self.status.read(root)
+        self.alerts.attributes_read(root)
         for node in self.context.members():
             if self.join.is_confirmed(node):
                 self.status.set_member(node)
@@ -381,6 +386,7 @@ class Crmd:
         reports, self.early_reports = self.early_reports, []
         for node, report in reports:
             self.report(node, report)
+        self.alerts.tell()
         # After a restart of our cib in the same term, what was committed meanwhile came with no news of its own.
         self.scheduling.news("the CIB was read anew")
 
@@ -396,11 +402,13 @@ class Crmd:
         for result in new_failures:
             self.failures.count(node, result)
         self.transition.rejoined(node, message)
+        self.alerts.tell()
         self.scheduling.news(f"{node} has joined")
 
     def member_kept(self, node: str) -> None:
         """The same incarnation in a new view."""
         self.transition.repeat_orders(node)
+        self.alerts.tell()
         if self.ground.loaded and self.status.set_member(node):
             self.scheduling.news(f"{node} is back")
 
@@ -490,6 +498,10 @@ class Crmd:
         self.shutdown.history(message)
         self.join.history(message)
 
+    def fenced(self, message: Fenced) -> None:
+        self.alerts.fencing_ended(message)
+        self.fencing.ended(message)
+
     def attribute_updated(self, message: Updated) -> None:
         if not self.shutdown.updated(message):
             self.failures.updated(message)
@@ -522,7 +534,7 @@ _LOCAL: dict[tuple[str, type], Callable[[Crmd, Any], None]] = {
     ("lrmd", Cancelled): lambda crmd, m: crmd.orders.cancelled(m),
     ("lrmd", Forgotten): lambda crmd, m: crmd.orders.forgotten(m),
     ("lrmd", Metadata): lambda crmd, m: crmd.orders.metadata(m),
-    ("stonithd", Fenced): lambda crmd, m: crmd.fencing.ended(m),
+    ("stonithd", Fenced): Crmd.fenced,
     ("attrd", Updated): Crmd.attribute_updated,
     ("pengine", Scheduled): lambda crmd, m: crmd.scheduling.scheduled(m),
     ("tengine", RequestAction): lambda crmd, m: crmd.transition.requested(m),
@@ -544,6 +556,8 @@ _PEER: dict[type, Callable[[Crmd, str, Any], None]] = {
     msg.OrderDone: Crmd.order_done,
     msg.Report: Crmd.report,
     msg.ReportSeen: lambda crmd, node, m: crmd.orders.report_seen(m),
+    msg.SetAlerts: lambda crmd, node, m: crmd.alerts.told(node, m),
+    msg.AlertsHeld: lambda crmd, node, m: crmd.alerts.member_holds(node, m.digest),
     msg.Relay: lambda crmd, node, m: crmd.requests.relayed(node, m),
     msg.Relayed: lambda crmd, node, m: crmd.requests.relay_answered(m),
 }
@@ -557,6 +571,7 @@ _TIMERS: dict[str, Callable[[Crmd, str], None]] = {
     "schedule": lambda crmd, timer: crmd.scheduling.fired(timer),
     "transition": lambda crmd, timer: crmd.transition.fired(timer),
     "fencing": lambda crmd, timer: crmd.fencing.fired(timer),
+    "alerts": lambda crmd, timer: crmd.alerts.fired(timer),
     "clean-ups": lambda crmd, timer: crmd.clean_ups.fired(timer),
     "orders": lambda crmd, timer: crmd.orders.fired(timer),
     "requests": lambda crmd, timer: crmd.requests.fired(timer),

@@ -419,7 +419,7 @@ class Election:
         assert self.context.view is not None, "a request belongs to a view"
         return JoinRequest(view=self.context.view.id, term=self.term, incarnation=self.context.incarnation,
                            feature_set=self._ours, taken=self.crmd.orders.taken, to_established=self.established,
-                           leaving=self.crmd.shutdown.wanted)
+                           leaving=self.crmd.shutdown.wanted, alerts=self.crmd.alerts.digest)
 
     def _age(self, node: str) -> int:
         members = self.context.members()

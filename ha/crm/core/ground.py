@@ -144,6 +144,7 @@ class Ground:
         configuration = root if root.tag == "configuration" else root.find("configuration")
         if configuration is not None:
             self.configuration = read_configuration(configuration)
+            self.crmd.alerts.configured(configuration)
             self.crmd.configuration_read()
         if scope == "":
             self.loaded = True
@@ -207,6 +208,8 @@ class Ground:
             self.reload("")
         for node_id in meaning.shutdowns:
             self.crmd.shutdown_seen(self.crmd.status.uname(node_id))
+        for attribute in meaning.written:
+            self.crmd.alerts.attribute_changed(self.crmd.status.uname(attribute.node_id), attribute)
         if meaning.matters:
             self.crmd.scheduling.news(meaning.text)
 

@@ -72,6 +72,7 @@ class Join:
         ours = self.context.settings.feature_set
         if compare_versions(request.feature_set, ours) != 0:
             self.context.note("notice", f"{node} speaks feature set {request.feature_set}, we {ours}")
+        self.crmd.alerts.member_holds(node, request.alerts)
         known = self.candidates.get(node)
         if known is not None and known.reported < request.taken:
             # In a view that we were not part of, another DC took what we have not heard: its history must come anew.

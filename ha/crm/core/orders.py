@@ -99,6 +99,8 @@ class Orders:
 
     def result(self, result: OperationResult) -> None:
         was_given = self.given.pop(result.user_data, None) is not None
+        if self.told.get(_place(result)) != _content(result):
+            self.crmd.alerts.operation_ended(result)
         self.told[_place(result)] = _content(result)
         if result.status == "cancelled" and not was_given:
             return

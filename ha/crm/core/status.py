@@ -95,15 +95,24 @@ class StatusKeeper:
 
     def set_member(self, node: str) -> bool:
         self.copy.node(node, self.node_id(node))
-        return self.copy.set_state(node, MEMBER)
+        return self._set_state(node, MEMBER)
 
     def set_arriving(self, node: str) -> bool:
         """In the view, not joined. What was expected of a node that was lost stays: it may still run resources (P1)."""
         known = self.copy.node(node, self.node_id(node)).attributes
-        return self.copy.set_state(node, {**ARRIVING, "expected": known.get("expected", "down")})
+        return self._set_state(node, {**ARRIVING, "expected": known.get("expected", "down")})
 
     def set_expected_down(self, node: str) -> bool:
-        return node in self.copy.nodes and self.copy.set_state(node, {"expected": "down"})
+        return node in self.copy.nodes and self._set_state(node, {"expected": "down"})
+
+    def _set_state(self, node: str, attributes: dict[str, str]) -> bool:
+        """Whether anything changed. Whoever comes or goes is worth an alert."""
+        record = self.copy.nodes[node]
+        was_in = record.in_cluster
+        changed = self.copy.set_state(node, attributes)
+        if record.in_cluster != was_in:
+            self.crmd.alerts.node_changed(node, record.id, "member" if record.in_cluster else "lost")
+        return changed
 
     def active_on(self, node: str) -> tuple[str, ...]:
         """What is known to run there, fence devices left out."""
@@ -115,17 +124,17 @@ class StatusKeeper:
 
     def set_lost(self, node: str) -> bool:
         """Lost without a word: `expected` stays, so that the policy engine fences it if it can."""
-        return node in self.copy.nodes and self.copy.set_state(node, LOST)
+        return node in self.copy.nodes and self._set_state(node, LOST)
 
     def set_left(self, node: str) -> bool:
         """Left in good order: its resources are stopped, its transient attributes are gone."""
-        changed = node in self.copy.nodes and self.copy.set_state(node, GONE)
+        changed = node in self.copy.nodes and self._set_state(node, GONE)
         return self._drop_transient(node) or changed
 
     def set_fenced(self, node: str) -> bool:
         """Confirmed down: nothing runs there any more."""
         self.copy.node(node, self.node_id(node))
-        changed = self.copy.set_state(node, GONE)
+        changed = self._set_state(node, GONE)
         changed = self.copy.drop_history(node) or changed
         return self._drop_transient(node) or changed
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ha.lrm.core.adoption import Adoption
+from ha.lrm.core.alerts import ALERT_TIMER, Alerts
 from ha.lrm.core.metadata import Asker, MetadataCache
 from ha.lrm.core.slots import Slots
 from ha.lrm.model.execution import AdoptAgents, Adopted, AgentResult, AgentsFound, Done, FindAgents, MetadataRead
@@ -20,6 +21,7 @@ from ha.lrm.msg import (
     History,
     ListAgents,
     Metadata,
+    RunAlert,
     RunOperation,
 )
 from ha.machine import (
@@ -60,6 +62,7 @@ class ResourceManager:
         self._node = node
         self._max_parallel = max_parallel
         self._slots: Slots | None = None
+        self._alerts: Alerts | None = None
         self._adoption: Adoption | None = None
         self._held: deque[Received] = deque()
         self._metadata = MetadataCache()
@@ -79,6 +82,8 @@ class ResourceManager:
                     return self._hold(event)
                 return self._receive(sender, message, now)
             case Fired(timer):
+                if timer.startswith(ALERT_TIMER):
+                    return self._running_alerts().overdue(timer.removeprefix(ALERT_TIMER))
                 return self._running_slots().fired(timer, now)
             case Finished(operation, outcome):
                 return self._finish(operation, outcome, now)
@@ -97,6 +102,7 @@ class ResourceManager:
             chance=random.Random(event.seed),
             max_parallel=self._max_parallel,
         )
+        self._alerts = Alerts(event.incarnation)
         self._adoption = Adoption(self._slots)
         return [Execute("adopt", AdoptAgents())]
 
@@ -113,6 +119,10 @@ class ResourceManager:
         assert self._slots is not None
         return self._slots
 
+    def _running_alerts(self) -> Alerts:
+        assert self._alerts is not None
+        return self._alerts
+
     # Messages --------------------------------------------------------------------------------------------------------
 
     def _receive(self, sender: Local | Remote | Client | Wire, message: Message, now: Instant) -> list[Effect]:
@@ -124,6 +134,7 @@ class ResourceManager:
             CancelOperation: lambda: slots.cancel(message),  # type: ignore[arg-type]
             ForgetResource: lambda: slots.forget(message, now),  # type: ignore[arg-type]
             GetHistory: lambda: [Send(CRMD, self._history())],
+            RunAlert: lambda: self._running_alerts().run(message, now),  # type: ignore[arg-type]
         }
         match message:
             case GetMetadata():
@@ -152,6 +163,8 @@ class ResourceManager:
                 return self._adopt(outcome, now)
             case "run", AgentResult():
                 return self._running_slots().ended(name, outcome, now)
+            case "alert", AgentResult():
+                return self._running_alerts().ended(name, outcome, now)
             case "metadata", MetadataRead():
                 return self._tell_metadata(int(name), outcome)
             case "agents", AgentsFound():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from ha.lrm.io.alerts import ALERT_JOB_PREFIX, alert_job
 from ha.lrm.io.results import agent_result
 from ha.lrm.model import codes
 from ha.lrm.model.classes import CallError, Surroundings, call
@@ -28,8 +29,10 @@ from ha.lrm.model.execution import (
     MetadataRead,
     ReadMetadata,
     RunAgent,
+    RunAlertAgent,
 )
 from ha.lrm.model.metadata import heartbeat_metadata, lsb_metadata
+from ha.rmd.io.directories import cluster_owner
 from ha.root import Root
 from ha.runner.model import End, Job
 from ha.runner.places import AgentPlaces, agent_environment, find, list_agents, list_providers
@@ -50,7 +53,7 @@ class AgentAdapter:
     """`spool` and `server` are made before the worker has threads (see `ha.runner.server`)."""
 
     requests: tuple[type, ...] = (
-        RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents,
+        RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
     )  # fmt: skip
 
     def __init__(self, root: Root, spool: Spool, server: ForkServer, places: AgentPlaces | None = None) -> None:
@@ -77,6 +80,8 @@ class AgentAdapter:
         match request:
             case RunAgent():
                 self._run(operation, request)
+            case RunAlertAgent():
+                self._run_alert(operation, request)
             case AwaitAgent(job=job):
                 agent_class = self._real_class(request.resource.agent_class, request.resource.agent_type)
                 self._runners.await_end(
@@ -134,6 +139,19 @@ class AgentAdapter:
             self._fail(operation, codes.ERR_GENERIC, "error", f"the order cannot be written: {error}")
         return None
 
+    def _run_alert(self, operation: str, request: RunAlertAgent) -> None:
+        title = f"ha-runner {self._loop.node} alert {request.path}"
+        job = alert_job(request, dict(self._around.environment), cluster_owner(self._root), title)
+
+        def on_end(end: End) -> None:
+            self._runners.drop(job.id)
+            self._finish(operation, "ocf", "alert", end)
+
+        try:
+            self._runners.start(job, on_end)
+        except (OSError, SpoolError) as error:
+            self._fail(operation, codes.ERR_GENERIC, "error", f"the order cannot be written: {error}")
+
     def _fail(self, operation: str, rc: int, status: str, reason: str) -> None:
         result = AgentResult(rc=rc, status=status, exit_reason=reason, started_ms=self._loop.now())  # type: ignore[arg-type]
         self._loop.finish(operation, result)
@@ -178,6 +196,9 @@ class AgentAdapter:
             if job_id.startswith(METADATA_JOB_PREFIX):
                 self._abandon(job_id)
                 continue
+            if job_id.startswith(ALERT_JOB_PREFIX):
+                self._let_end(job_id)
+                continue
             try:
                 jobs.append(AdoptedJob(job=job_id, ticket=self._spool.read_job(job_id).ticket))
             except SpoolError as error:
@@ -189,6 +210,10 @@ class AgentAdapter:
         """End a job that nobody waits for."""
         self._runners.await_end(job_id, lambda end: self._runners.drop(job_id))
         self._runners.kill(job_id)
+
+    def _let_end(self, job_id: str) -> None:
+        """An alert of an earlier life: its runner keeps to the timeout, and whoever is alerted still wants to know."""
+        self._runners.await_end(job_id, lambda end: self._runners.drop(job_id))
 
     # Agents on disk --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 """What the LRM's core asks of the outside by Execute, and what it gets back in Finished.
 
     RunAgent, AwaitAgent -> AgentResult       KillAgent, DropJob -> Done       KeepRecord -> Done, OSError
+    RunAlertAgent -> AgentResult
     AdoptAgents -> Adopted                    ReadMetadata -> MetadataRead     FindAgents -> AgentsFound
 
 `ha.lrm.io` serves them with real agents, the simulator with simulated ones. A job's `ticket` and a record's `data` are
@@ -49,6 +50,20 @@ class AgentResult(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     exec_ms: int = 0
     revoked: bool = False
+
+
+class RunAlertAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """Call an alert agent under a runner of its own, as the cluster's user. Ends in AgentResult; the job is dropped.
+
+    Fields as in RunAlert. One that is under way when the worker dies goes on, and nobody asks for its result.
+    """
+
+    job: str
+    path: str
+    timeout_ms: int
+    timestamp_format: str
+    at_ms: int
+    environment: dict[str, str]
 
 
 class KillAgent(msgspec.Struct, frozen=True, kw_only=True):

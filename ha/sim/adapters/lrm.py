@@ -25,6 +25,7 @@ from ha.lrm.model.execution import (
     MetadataRead,
     ReadMetadata,
     RunAgent,
+    RunAlertAgent,
 )
 from ha.sim.agenda import MS
 from ha.sim.agents import FAILED, OK, AgentCall, AgentOutcome
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 CLAIM_US = 1 * MS
 """From the order to the runner that has taken it. A worker that dies meanwhile may leave an order nobody took."""
+
+ALERT_US = 10 * MS
+"""What an alert agent takes."""
 
 METADATA = (
     '<?xml version="1.0"?><resource-agent name="{0}" version="1.0"><version>1.1</version>'
@@ -105,8 +109,22 @@ def serve(process: Process, operation: str, request: object) -> None:
             process.finish(operation, read)
         case FindAgents():
             process.finish(operation, AgentsFound(("Dummy",)))
+        case RunAlertAgent():
+            _alert(process, operation, request)
         case _:
             raise AssertionError(f"no request of the LRM: {request!r}")
+
+
+def _alert(process: Process, operation: str, request: RunAlertAgent) -> None:
+    """What the agent is told goes into the log, without what is the same in every alert."""
+    said = {
+        name.removeprefix("CRM_alert_"): value for name, value in sorted(request.environment.items())
+        if name.startswith("CRM_alert_") and name != "CRM_alert_version"
+    }
+    text = " ".join(f"{name}={value!r}" for name, value in said.items())
+    process.node.world.log(process.node.name, "alert", f"{request.path} {text}")
+    result = AgentResult(rc=OK, exec_ms=ALERT_US // MS)
+    process.node.world.agenda.after(ALERT_US, lambda: process.finish(operation, result))
 
 
 def _run(process: Process, operation: str, request: RunAgent) -> None:
@@ -182,7 +200,7 @@ def _keep(found: Spool, request: KeepRecord) -> None:
 
 
 REQUESTS: tuple[type, ...] = (
-    RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents,
+    RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
 )  # fmt: skip
 
 SERVICES: dict[type, Service] = dict.fromkeys(REQUESTS, serve)

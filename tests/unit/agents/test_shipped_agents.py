@@ -370,3 +370,50 @@ def test_fence_playground_lists_and_describes_itself(short_path: Path) -> None:
         action.get("name") for action in document.iter("action")
     }
     assert {"socket", "plug", "action"} <= {parameter.get("name") for parameter in document.iter("parameter")}
+
+
+# alert_file.sh --------------------------------------------------------------------------------------------------------
+
+RESOURCE_ALERT = {"kind": "resource", "rsc": "web", "task": "monitor", "interval": "10000", "node": "n1",
+                  "desc": "not running", "rc": "7", "target_rc": "0"}
+
+
+def alert(recipient: str | None, said: dict[str, str], **parameters: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "CRM_alert_timestamp": "12:00", **parameters}
+    environment |= {f"CRM_alert_{name}": value for name, value in said.items()}
+    if recipient is not None:
+        environment["CRM_alert_recipient"] = recipient
+    path = RESOURCES / "alerts" / "alert_file.sh"
+    return subprocess.run([path], env=environment, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"kind": "node", "node": "n2", "desc": "lost"}, "node n2 is now lost"),
+        ({"kind": "fencing", "node": "n2", "desc": "it's \"OK\" $(id)"}, "fencing of n2: it's \"OK\" $(id)"),
+        (RESOURCE_ALERT, "web: monitor every 10000 ms on n1: not running (rc 7, expected 0)"),
+        ({**RESOURCE_ALERT, "interval": "0", "task": "start", "rc": "0", "desc": "ok"}, "web: start on n1: ok"),
+        ({"kind": "attribute", "node": "n1", "attribute_name": "pingd", "attribute_value": "%s"},
+         "attribute pingd of n1 is now '%s'"),
+        ({"kind": "of tomorrow"}, "event of the unknown kind 'of tomorrow'"),
+    ],
+)  # fmt: skip
+def test_alerts_in_a_file(tmp_path: Path, said: dict[str, str], line: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    done = alert(str(log), said)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log.read_text() == f"before\n12:00 {line}\n"
+
+
+def test_alerts_in_a_file_by_kind(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert alert(str(log), RESOURCE_ALERT, kinds="node fencing").returncode == 0
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("recipient", [None, "", "relative", "/no/such/folder/log"])
+def test_alerts_in_no_file(recipient: str | None) -> None:
+    done = alert(recipient, RESOURCE_ALERT)
+    assert done.returncode != 0 and done.stderr

@@ -83,6 +83,18 @@ def test_too_large_an_environment(bench: Bench) -> None:
     assert (end.fate, end.code) == ("not started", errno.E2BIG)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run an agent as somebody else")
+def test_an_agent_of_another_user(bench: Bench) -> None:
+    script = "id -u; id -G; ls /proc/self/fd | wc -l; echo $A; kill -TERM $$"
+    plain = bench.run(script, environment={"A": "b", "PATH": os.environ["PATH"]})
+    end = bench.run(script, environment={"A": "b", "PATH": os.environ["PATH"]}, owner=(65534, 65533))
+    uid, groups, *rest = end.stdout.split()
+    assert (uid, groups, rest) == (b"65534", b"65533", plain.stdout.split()[-2:])
+    assert (end.fate, end.code) == ("signalled", signal.SIGTERM), "what the runner ignores the agent does not"
+    assert bench.run("", argv=("/nowhere",), owner=(65534, 65533)).code == errno.ENOENT
+    assert bench.run("sleep 60", timeout_ms=200, owner=(65534, 65533)).fate == "timeout"
+
+
 def test_the_beginning_of_the_output_and_the_end_of_the_errors_are_kept(bench: Bench) -> None:
     end = bench.run("seq 1 1000; seq 1 1000 >&2", max_stdout_bytes=10, max_stderr_bytes=9)
     assert end.stdout == b"1\n2\n3\n4\n5\n"
