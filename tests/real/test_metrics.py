@@ -23,6 +23,12 @@ def metrics(c: TestCluster) -> dict[str, Read]:
     return check(c.run(NODE, "ha", "metrics").stdout)
 
 
+def well(c: TestCluster) -> dict[str, Read]:
+    """The metrics, when every worker has answered in time; else nothing."""
+    families = metrics(c)
+    return families if set(families["ha_up"].samples.values()) == {1} else {}
+
+
 def recovered(c: TestCluster) -> dict[str, Read]:
     """The metrics, when they tell of a recovery that is over; else nothing."""
     families = metrics(c)
@@ -40,8 +46,7 @@ def test_metrics_answer_through_a_failure_a_dead_crmd_and_a_frozen_node() -> Non
     with cluster.running(1) as c:
         c.add_recorder(SERVICE)
         c.settle()
-        families = metrics(c)
-        assert set(families["ha_up"].samples.values()) == {1}
+        families = wait_for(lambda: well(c), "every worker answers")
         assert value_of(families, "ha_membership_quorate") == value_of(families, "ha_crmd_is_dc") == 1
 
         pid = int((c.folder / f"{NODE}-{SERVICE}.pid").read_text())
