@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # An alert agent: appends one line for each event to a file. The recipient is the file's absolute path.
 #
-#   <alert id="log" path="/usr/share/heartbeat/resource.d/alerts/alert_file.sh">
+#   <alert id="log" path="/etc/ha.d/alert_file.sh">
 #     <meta_attributes id="log-meta">
 #       <nvpair id="log-meta-form" name="timestamp-format" value="%Y-%m-%d %H:%M:%S.%03N"/>
 #     </meta_attributes>

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ha.lrm.msg import GetHistory, History, OperationResult
+from ha.lrm.msg import GetHistory, History, OperationResult, RunAlert
 from ha.runner.model import Holder
 from ha.runner.process import start_ticks
 from ha.runner.spool import Spool
@@ -105,6 +105,40 @@ def test_monitors_go_on_after_a_kill(node: LrmNode) -> None:
     before = len(node.logged())
     node.start()
     wait_for(lambda: len(node.logged()) > before + 6, "the monitor goes on")
+
+
+def test_an_alert_under_way_is_told_to_its_end_and_never_again(node: LrmNode) -> None:
+    agent = node.log.parent / "alert"
+    body = GATED.format(gate=node.log.parent / "gate")
+    agent.write_text(f'#!/bin/sh\nsay() {{ echo "$*" >>{node.log}; }}\n{body}\n')
+    agent.chmod(0o755)
+    assert node.crmd is not None
+    node.crmd.send(RunAlert(alert="a", path=str(agent), timeout_ms=60_000, timestamp_format="%s", at_ms=1))
+    wait_for(node.logged, "the agent has begun")
+    for _ in range(2):
+        node.kill()
+        node.start()
+    node.crmd.send(GetHistory())
+    assert node.crmd.receive(History).running == []
+    open_gate(node)
+    wait_for(lambda: node.files() == [], "the job is dropped")
+    assert [line.strip() for line in node.logged()] == ["begins", "ends"]
+
+
+def test_an_alert_agent_that_hangs_is_killed_at_its_timeout_and_holds_up_nothing(node: LrmNode) -> None:
+    agent = node.log.parent / "alert"
+    agent.write_text(f"#!/bin/sh\necho hangs >>{node.log}\nexec sleep 600\n")
+    agent.chmod(0o755)
+    assert node.crmd is not None
+    for _ in range(8):
+        node.crmd.send(RunAlert(alert="a", path=str(agent), timeout_ms=1_000, timestamp_format="%s", at_ms=1))
+    missing = RunAlert(alert="b", path="/no/such/agent", timeout_ms=1_000, timestamp_format="%s", at_ms=1)
+    node.crmd.send(missing)
+    wait_for(lambda: len(node.logged()) >= 4, "four agents hang")
+    open_gate(node)
+    assert node.run("start").rc == 0
+    wait_for(lambda: node.files() == [], "all jobs are dropped")
+    assert node.logged().count("hangs") == 8
 
 
 def test_a_dead_runner_takes_its_agent_along(node: LrmNode) -> None:

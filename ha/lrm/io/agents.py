@@ -71,6 +71,7 @@ class AgentAdapter:
         except OSError as error:
             loop.note("warning", f"agents keep their state in {environment['HA_RSCTMP']}: {error.strerror}")
         self._around = Surroundings(environment)
+        self._owner = cluster_owner(self._root)  # once: who knows how long a look-up of users takes
         self._runners = Runners(self._spool, self._server, loop)
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ class AgentAdapter:
 
     def _run_alert(self, operation: str, request: RunAlertAgent) -> None:
         title = f"ha-runner {self._loop.node} alert {request.path}"
-        job = alert_job(request, dict(self._around.environment), cluster_owner(self._root), title)
+        job = alert_job(request, dict(self._around.environment), self._owner, title)
 
         def on_end(end: End) -> None:
             self._runners.drop(job.id)

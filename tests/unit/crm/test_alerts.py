@@ -114,6 +114,26 @@ def test_selection(inner: str, wanted: list[str]) -> None:
     assert [name for name, event in EVENTS.items() if agent.wants(event)] == wanted
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        "<x/>", "<alerts><x/></alerts>", "<alerts><alert/></alerts>", "<alerts><alert><recipient/></alert></alerts>",
+        '<alerts><alert path=""><select><x/><select_attributes><attribute/></select_attributes></select></alert>'
+        "</alerts>",
+        "<alerts><alert><meta_attributes/><instance_attributes><nvpair/></instance_attributes></alert></alerts>",
+        '<alerts><alert><meta_attributes id-ref="gone"/><meta_attributes score="x"><rule><x/></rule></meta_attributes>'
+        "</alert></alerts>",
+        '<alerts><alert><meta_attributes><rule><date_expression operation="?" start="x"/></rule>'
+        '<nvpair name="timeout" value="999999999999999999999"/></meta_attributes></alert></alerts>',
+    ],
+)  # fmt: skip
+def test_whatever_a_cib_without_validation_holds_can_be_read(section: str) -> None:
+    for agent in read_alerts(etree.fromstring(section), NIGHT_S):
+        for event in EVENTS.values():
+            agent.wants(event)
+        assert agent.timeout_ms > 0
+
+
 # What events say ------------------------------------------------------------------------------------------------------
 
 
