@@ -146,7 +146,6 @@ def write(cib: CibSource, order: str, xml: str, options: argparse.Namespace) -> 
             xml=xml,
             allow_create=options.allow_create,
             force=options.force,
-            origin=PROGRAM,
             user=options.user,
         )
     )

@@ -212,7 +212,6 @@ def _write(cib: CibSource, operation: str, *, scope: str = "", xml: str = "", xp
             xml=xml,
             xpath=xpath,
             allow_create=operation == "modify",
-            origin=PROGRAM,
         )
     )
     if written.outcome != "committed":

@@ -184,7 +184,7 @@ def commit(options: argparse.Namespace) -> int:
     written = source.write(
         Write(
             request_id=source.new_request_id(), operation="replace", scope="" if options.all else "configuration",
-            xml=etree.tostring(part, encoding="unicode", with_tail=False), origin=PROGRAM, force=options.all,
+            xml=etree.tostring(part, encoding="unicode", with_tail=False), force=options.all,
         )
     )  # fmt: skip
     if written.outcome != "committed":

@@ -295,7 +295,6 @@ def _write(cib: CibSource, operation: str, *, xml: str) -> None:
             scope="status",
             xml=xml,
             allow_create=operation == "modify",
-            origin=PROGRAM,
         )
     )
     if written.outcome != "committed":

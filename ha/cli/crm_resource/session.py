@@ -75,7 +75,6 @@ class Session:
                 xpath=xpath,
                 xml=xml,
                 allow_create=operation == "modify",
-                origin=PROGRAM,
             )
         )
         if written.outcome != "committed":

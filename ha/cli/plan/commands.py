@@ -132,7 +132,7 @@ def apply(no_wait: bool, timeout: str, prefix: str | None, file: Path) -> None:
 
 def _apply(root: Root, plan: Plan) -> str:
     cib = connect(root, PROGRAM)
-    written = cib.write(Write(request_id=cib.new_request_id(), operation="patch", xml=plan.patch, origin=PROGRAM))
+    written = cib.write(Write(request_id=cib.new_request_id(), operation="patch", xml=plan.patch))
     if written.rc == Exit.OLD:
         raise PlanError(Exit.OLD, f"{written.reason}: the cluster has moved on; make the plan anew")
     if written.outcome != "committed":
