@@ -71,7 +71,7 @@ class Matrix:
         judge = self.order_a_move() if self.mode == "transition" else lambda: None
         if self.mode == "dc-change":
             self.kill_the_dcs_crmd()
-        pid = self.c.pid_of(node, worker)
+        pid = self.ready_pid(node, worker)
         took = strike(self.c, node, worker, pid, number) if pid else None
         self.c.settle(timeout_s=DONE_TIMEOUT_S)
         judge()
@@ -79,6 +79,20 @@ class Matrix:
         assert events == self.untouched, f"the service nobody touched: {events[len(self.untouched) :]}"
         assert self.c.where(self.service) == self.home, f"the service runs on {self.c.where(self.service)}"
         return took
+
+    def ready_pid(self, node: str, worker: str) -> int:
+        """0 when it does not live there. One that is frozen before its first beat has its start deadline, which is
+        longer than deadtime: its peers would fence the node, and rightly."""
+        log = self.c.layout.root(node).log_dir / "rmd.log"
+        pid = 0
+
+        def beats() -> bool:
+            nonlocal pid
+            pid = self.c.pid_of(node, worker)
+            return not pid or worker == "rmd" or f"{worker} (pid {pid}) ready after" in log.read_text()
+
+        wait_for(beats, f"{worker} on {node} beats", BACK_TIMEOUT_S)
+        return pid
 
     def order_a_move(self) -> Callable[[], None]:
         """Returns when the blow is to fall. What is returned judges whether the move was done, once."""
