@@ -64,12 +64,12 @@ def meaning_of(changed: Changed, own: bool, gone: Collection[str] = ()) -> Meani
     for change in root.iter("change"):
         path = change.get("path", "")
         kind = _kind(path, change)
-        if kind == "attributes" and any(pair.get("name") == SHUTDOWN for pair in change.iter("nvpair")):
-            shutdowns[_node_id(path)] = None
+        found = _attributes(path, change) if kind == "attributes" else []
+        shutdowns.update(dict.fromkeys(each.node_id for each in found if each.name == SHUTDOWN))
         if kind == "attributes" and (own or _node_id(path) in gone):
             kind = "bookkeeping"
         if kind == "attributes":
-            written += _attributes(path, change)
+            written += found
         mattering = kind != "bookkeeping" and not (own and kind == "history")
         if mattering and not first:
             first = f"{change.get('operation', 'change')} {path}"

@@ -335,3 +335,14 @@ def test_any_name_can_be_written_in_xpath(text: str) -> None:
     found = etree.SubElement(root, "x", {"id": text})
     etree.SubElement(root, "x", {"id": "other"})
     assert root.xpath(f"/r/x[@id={xpath_literal(text)}]") == [found]
+
+
+def test_who_asks_to_leave_is_named_also_when_his_whole_state_is_new() -> None:
+    block = '<instance_attributes id="i"><nvpair id="s" name="shutdown" value="1"/></instance_attributes>'
+    inside = f'<transient_attributes id="2">{block}</transient_attributes>'
+    state = f'<node_state id="2" uname="n2">{inside}</node_state>'
+    for path, element in (("/cib/status", state), ("/cib/status/node_state[@id='2']", inside)):
+        change = f'<change operation="create" path="{path}" position="0">{element}</change>'
+        assert meaning_of(changed(change), own=False).shutdowns == ("2",)
+    gone = """<change operation="delete" path="/cib/status/node_state[@id='2']/transient_attributes[@id='2']"/>"""
+    assert meaning_of(changed(gone), own=False).shutdowns == ()
