@@ -6,12 +6,13 @@ Every tool of Pacemaker's, ours, crmsh and pcs work on a file when CIB_file name
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,41 +34,46 @@ REQUEST_ID = "ha-plan"
 
 def by_command(cib: bytes, command: Sequence[str]) -> bytes:
     """The copy after `command` was at it. Raises PlanError when it cannot be run, or fails."""
-    with tempfile.TemporaryDirectory(prefix="ha-plan-") as folder:
-        copy = Path(folder) / "cib.xml"
-        copy.write_bytes(cib)
-        try:
-            status = subprocess.run(list(command), env=_environment(copy), check=False).returncode
-        except OSError as error:
-            raise PlanError(Exit.NOT_INSTALLED, f"{command[0]} cannot be run: {error.strerror}") from error
-        if status:
-            raise PlanError(Exit.ERROR, f"{shlex.join(command)} ended with exit code {status}: nothing to plan")
-        return _read(copy)
+    with _copy_of(cib) as copy:
+        _run(list(command), _environment(copy), shlex.join(command))
+        return from_file(copy)
 
 
 def by_editor(cib: bytes) -> bytes:
     """The copy as the operator leaves it. Raises PlanError."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    name = f"the editor {editor!r}"
+    root = etree.fromstring(cib)
+    etree.indent(root)
+    with _copy_of(etree.tostring(root, pretty_print=True)) as copy:
+        try:
+            command = [*shlex.split(editor), str(copy)]
+        except ValueError as error:
+            raise PlanError(Exit.NOT_INSTALLED, f"{name} cannot be run: {error}") from error
+        _run(command, None, name)
+        return from_file(copy)
+
+
+@contextlib.contextmanager
+def _copy_of(cib: bytes) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="ha-plan-") as folder:
         copy = Path(folder) / "cib.xml"
-        root = etree.fromstring(cib)
-        etree.indent(root)
-        copy.write_bytes(etree.tostring(root, pretty_print=True))
-        try:
-            status = subprocess.run([*shlex.split(editor), str(copy)], check=False).returncode
-        except (OSError, ValueError) as error:
-            raise PlanError(Exit.NOT_INSTALLED, f"the editor {editor!r} cannot be run: {error}") from error
-        if status:
-            raise PlanError(Exit.ERROR, f"the editor {editor!r} ended with exit code {status}: nothing to plan")
-        return _read(copy)
+        copy.write_bytes(cib)
+        yield copy
+
+
+def _run(command: Sequence[str], environment: dict[str, str] | None, name: str) -> None:
+    """`name` is what the operator calls it."""
+    try:
+        status = subprocess.run(command, env=environment, check=False).returncode
+    except OSError as error:
+        raise PlanError(Exit.NOT_INSTALLED, f"{name} cannot be run: {error.strerror}") from error
+    if status:
+        raise PlanError(Exit.ERROR, f"{name} ended with exit code {status}: nothing to plan")
 
 
 def from_file(path: Path) -> bytes:
     """A changed copy that is there already. Raises PlanError."""
-    return _read(path)
-
-
-def _read(path: Path) -> bytes:
     try:
         return read_file(path)
     except SourceError as error:

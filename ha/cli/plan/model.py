@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from ha.cli.exit_codes import Exit
+
 MAX_PLAN_BYTES = 64 * 1024 * 1024
 """Of a plan's file: a CIB may be as large, and a change may replace it all."""
 
@@ -60,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         try:
             path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
         except OSError as error:
-            raise PlanError(73, f"{path} cannot be written: {error.strerror}") from error
+            raise PlanError(Exit.CANNOT_CREATE, f"{path} cannot be written: {error.strerror}") from error
 
 
 def load(path: Path) -> Plan:
@@ -69,10 +71,10 @@ def load(path: Path) -> Plan:
         with path.open("rb") as file:
             data = file.read(MAX_PLAN_BYTES + 1)
     except OSError as error:
-        raise PlanError(66, f"{path} cannot be read: {error.strerror}") from error
+        raise PlanError(Exit.NO_INPUT, f"{path} cannot be read: {error.strerror}") from error
     if len(data) > MAX_PLAN_BYTES:
-        raise PlanError(65, f"{path} is no plan: it is larger than {MAX_PLAN_BYTES} bytes")
+        raise PlanError(Exit.DATA_ERROR, f"{path} is no plan: it is larger than {MAX_PLAN_BYTES} bytes")
     try:
         return msgspec.json.decode(data, type=Plan)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PlanError(65, f"{path} is no plan of 'ha plan --save': {error}") from error
+        raise PlanError(Exit.DATA_ERROR, f"{path} is no plan of 'ha plan --save': {error}") from error
