@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel says of a unix socket's other end, and whether such a peer may speak to a worker.
 
-Source: unix(7), SO_PEERCRED.
+Source: unix(7), SO_PEERCRED, and SCM_CREDENTIALS for datagrams.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ CLUSTER_GROUP = "haclient"
 
 _UCRED = struct.Struct("3i")
 
+ANCILLARY_BYTES = socket.CMSG_SPACE(_UCRED.size)
+"""For recvmsg: room for the sender's credentials and nothing else. Descriptors that come along are closed by the
+kernel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -29,6 +33,12 @@ class Peer:
 def peer_of(connection: socket.socket) -> Peer:
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return Peer(*_UCRED.unpack(data))
+
+
+def sender_of(ancillary: list[tuple[int, int, bytes]]) -> Peer | None:
+    """Who has sent a datagram, to a socket with SO_PASSCRED; None when it came without that."""
+    credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
+    return Peer(*_UCRED.unpack(credentials[0])) if credentials else None
 
 
 def trusted_as_worker(peer: Peer) -> bool:

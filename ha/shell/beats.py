@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from ha.apphbd.msg import BEATS_VARIABLE, Beat, Goodbye
+from ha.apphbd.msg import Beat, Goodbye
 from ha.ipc import codec
 from ha.machine import Instant
 
@@ -83,9 +83,3 @@ class Beater:
         except ConnectionRefusedError:
             return True  # rmd has ended, and with it this worker ends
         return True
-
-
-def line_from_environment() -> socket.socket | None:
-    """What rmd gave this worker to beat over. Taken out of the environment: it is not the worker's children's."""
-    descriptor = os.environ.pop(BEATS_VARIABLE, None)
-    return None if descriptor is None else socket.socket(fileno=int(descriptor))

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ha.apphbd.io.beats import inherited_line
 from ha.heartbeat.msg import Deliver, Transmit
 from ha.ipc import codec
 from ha.ipc.journal import Journal
@@ -60,7 +61,7 @@ from ha.machine import (
 from ha.root import Root
 from ha.shell import durable
 from ha.shell.adapters import Adapter, MediumAdapter
-from ha.shell.beats import Beater, BeatTimes, line_from_environment
+from ha.shell.beats import Beater, BeatTimes
 from ha.shell.links import Switchboard
 from ha.shell.recorder import Recorder
 
@@ -124,7 +125,7 @@ class Loop:
         self._steps = 0
         self._stopping = False
         self._journal = Journal(worker, self.node, root)
-        self._beater = Beater(worker, line_from_environment(), beat)
+        self._beater = Beater(worker, inherited_line(), beat)
         self._recorder = Recorder.if_wanted(worker, self.node, settings)
         self._programs_lines = Moderation("what programs' requests led to", MAX_LINES_FOR_PROGRAMS)
         self._board = Switchboard(worker, self.incarnation, root, self)

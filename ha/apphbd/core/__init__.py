@@ -18,7 +18,7 @@ from collections import OrderedDict
 
 from ha.apphbd.core.applications import Applications
 from ha.apphbd.core.programs import RMD, Programs
-from ha.apphbd.core.watched import ON_BEAT, EventName, Key, Watched
+from ha.apphbd.core.watched import EventName, Key, Watched
 from ha.apphbd.model import End, ReplaceRmd
 from ha.apphbd.msg import (
     Beat,
@@ -176,8 +176,8 @@ class Apphbd:
             client = Watched(beat.module, beat.pid, "starting", now)
             self._clients[key] = client
         silent_ms = now - client.since
-        report = ON_BEAT[client.state]
-        self._become_well(client, beat, now)
+        report = client.beat(now)
+        self._promise(client, beat)
         if self._is_rmd(client):
             effects.append(Send(RMD, self._beat_back(beat)))
         if report is not None:
@@ -208,9 +208,8 @@ class Apphbd:
         if len(self._gone) > MAX_GONE:
             self._gone.popitem(last=False)
 
-    def _become_well(self, client: Watched, beat: Beat, now: Instant) -> None:
-        client.state = "well"
-        client.since = now
+    @staticmethod
+    def _promise(client: Watched, beat: Beat) -> None:
         client.interval_ms = beat.interval_ms
         client.warntime_ms = min(beat.warntime_ms, beat.deadline_ms)
         client.deadline_ms = beat.deadline_ms

@@ -59,10 +59,12 @@ class Applications:
                 effects.append(Reply(program, AppAnswer(error=errno.ESRCH)))
             case AppInterval(interval_ms=interval_ms):
                 client.interval_ms = client.deadline_ms = max(0, interval_ms)
-                effects.append(Reply(program, AppAnswer(error=_begin_anew(client, now))))
+                effects.append(Reply(program, AppAnswer(error=0)))
+                client.beat(now)
             case AppWarn(warntime_ms=warntime_ms):
                 client.warntime_ms = max(0, warntime_ms)
-                effects.append(Reply(program, AppAnswer(error=_begin_anew(client, now))))
+                effects.append(Reply(program, AppAnswer(error=0)))
+                client.beat(now)
             case AppBoot(reset=reset):
                 allowed = program.uid == 0
                 client.reset = reset and allowed
@@ -123,12 +125,6 @@ def _beat(client: Watched, now: Instant) -> list[Report]:
     silent_ms = now - client.since
     report = client.beat(now)
     return [] if report is None else [(client, report, silent_ms)]
-
-
-def _begin_anew(client: Watched, now: Instant) -> int:
-    client.state = "well"
-    client.since = now
-    return 0
 
 
 def _printable(name: str) -> bool:

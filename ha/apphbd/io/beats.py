@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Callable
 
 from ha.apphbd.msg import BEATS_VARIABLE, Beat, Goodbye
 from ha.ipc import codec
-from ha.ipc.credentials import Peer
+from ha.ipc.credentials import ANCILLARY_BYTES, sender_of
 
 MAX_DATAGRAMS_PER_TURN = 128
 """Read in one turn of the loop, so that a flood of beats cannot keep apphbd from its deadlines."""
@@ -24,13 +23,11 @@ MAX_BEAT_BYTES = 4096
 MAX_REFUSALS_NOTED = 20
 """Refused datagrams that are noted; later ones are only counted."""
 
-_UCRED = struct.Struct("3i")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_UCRED.size)
-
 
 def inherited_line() -> socket.socket | None:
-    """The end that rmd gave to apphbd; None when apphbd was not started by rmd, and so has no workers to hear."""
-    descriptor = os.environ.get(BEATS_VARIABLE)
+    """This process's end, apphbd's or a worker's; None when rmd did not start it. Taken out of the environment: its
+    children do not have it."""
+    descriptor = os.environ.pop(BEATS_VARIABLE, None)
     return None if descriptor is None else socket.socket(fileno=int(descriptor))
 
 
@@ -51,7 +48,7 @@ class Beats:
         """Takes what is there."""
         for _ in range(MAX_DATAGRAMS_PER_TURN):
             try:
-                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
+                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             refusal = self._take(self._buffer[:length], ancillary, flags)
@@ -62,8 +59,7 @@ class Beats:
 
     def _take(self, data: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int) -> str:
         """Returns why the datagram is refused, "" when it was taken."""
-        credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
-        peer = Peer(*_UCRED.unpack(credentials[0])) if credentials else None
+        peer = sender_of(ancillary)
         if peer is None or flags & socket.MSG_TRUNC:
             return "longer than a datagram may be" if peer else "without credentials"
         try:

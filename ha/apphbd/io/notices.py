@@ -21,23 +21,18 @@ may not be found any more: then it is refused, as systemd does too. Source: sd_n
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from typing import Protocol
 
 from ha.apphbd.io.ancestry import descends
 from ha.apphbd.model.notices import MAX_NOTICE_BYTES, NoticeError, parse
 from ha.apphbd.msg import ExpectProgram, Gone, Notice
+from ha.ipc.credentials import ANCILLARY_BYTES, sender_of
 from ha.ipc.moderation import Moderation
 from ha.machine import Instant, Level, Message
 
 MAX_NOTICES_PER_TURN = 16
 PAUSE_MS = 20
-
-_UCRED = struct.Struct("3i")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_UCRED.size)
-"""Room for the credentials and nothing else: descriptors that come along (FDSTORE, BARRIER) are closed by the kernel,
-which is what a program that sent a BARRIER waits for."""
 
 
 class Host(Protocol):
@@ -63,10 +58,14 @@ class Line:
         self._complaints = Moderation(f"notices of {program.module} that are refused")
 
     def read(self) -> None:
-        """Takes what is there, up to MAX_NOTICES_PER_TURN."""
+        """Takes what is there, up to MAX_NOTICES_PER_TURN.
+
+        There is no room for descriptors (FDSTORE, BARRIER): the kernel closes them, which is what a program that sent a
+        BARRIER waits for.
+        """
         for _ in range(MAX_NOTICES_PER_TURN):
             try:
-                data, ancillary, flags, _ = self.inbox.recvmsg(MAX_NOTICE_BYTES, _ANCILLARY_BYTES)
+                data, ancillary, flags, _ = self.inbox.recvmsg(MAX_NOTICE_BYTES, ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             if refusal := self._take(data, ancillary, flags):
@@ -74,12 +73,11 @@ class Line:
 
     def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> str:
         """Returns why the datagram is refused, "" when it was taken."""
-        credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
-        if not credentials:
+        sender = sender_of(ancillary)
+        if sender is None:
             return "without credentials"
-        sender: int = _UCRED.unpack(credentials[0])[0]
-        if not self._may_speak(sender):
-            return f"pid {sender} may not speak for it (HA_NOTIFY {self._access})"
+        if not self._may_speak(sender.pid):
+            return f"pid {sender.pid} may not speak for it (HA_NOTIFY {self._access})"
         if flags & socket.MSG_TRUNC:
             return f"longer than {MAX_NOTICE_BYTES} bytes"
         try:
@@ -95,8 +93,8 @@ class Line:
         self._host.noticed(notice)
         return ""
 
-    def _may_speak(self, sender: int) -> bool:
-        return sender == self._main_pid or (self._access == "all" and descends(sender, self.pid))
+    def _may_speak(self, pid: int) -> bool:
+        return pid == self._main_pid or (self._access == "all" and descends(pid, self.pid))
 
     def _complain(self, text: str) -> None:
         now = self._host.now()

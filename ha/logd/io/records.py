@@ -6,11 +6,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import struct
 from typing import TYPE_CHECKING
 
 from ha.ipc import codec
-from ha.ipc.credentials import Peer, trusted_as_program
+from ha.ipc.credentials import ANCILLARY_BYTES, Peer, sender_of, trusted_as_program
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
 from ha.logd.msg import RECORDS_SOCKET, Record, Reopen
 from ha.machine import Local, Received
@@ -23,8 +22,6 @@ MAX_DATAGRAMS_PER_TURN = 256
 
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 
-_UCRED = struct.Struct("3i")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_UCRED.size)
 
 
 class Records:
@@ -64,7 +61,7 @@ class Records:
     def _readable(self) -> None:
         for _ in range(MAX_DATAGRAMS_PER_TURN):
             try:
-                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
+                length, ancillary, flags, _ = self._inbox.recvmsg_into([self._buffer], ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             record = self._record(self._buffer[:length], ancillary, flags)
@@ -75,8 +72,8 @@ class Records:
 
     def _record(self, data: memoryview, ancillary: list[tuple[int, int, bytes]], flags: int) -> Record | None:
         """None for what is no line of a trusted sender."""
-        credentials = [value for _, kind, value in ancillary if kind == socket.SCM_CREDENTIALS]
-        if not credentials or flags & socket.MSG_TRUNC or not self._is_trusted(Peer(*_UCRED.unpack(credentials[0]))):
+        sender = sender_of(ancillary)
+        if sender is None or flags & socket.MSG_TRUNC or not self._is_trusted(sender):
             return None
         try:
             message = codec.decode(data)

@@ -9,10 +9,11 @@ import socket
 
 import pytest
 
+from ha.apphbd.io.beats import inherited_line
 from ha.rmd.io.child import FIRST_HANDED, prepare_descriptors
 from ha.rmd.io.pair import BeatLine
 from ha.rmd.model import APPHBD
-from ha.shell.beats import Beater, BeatTimes, line_from_environment
+from ha.shell.beats import Beater, BeatTimes
 
 MORE_THAN_A_NAMED_SOCKET_QUEUES = 100
 """net.unix.max_dgram_qlen is 10 where nobody has raised it."""
@@ -87,8 +88,8 @@ def test_a_worker_takes_its_line_out_of_the_environment(monkeypatch: pytest.Monk
     """So that no agent is told of a descriptor that it does not have."""
     made = BeatLine()
     monkeypatch.setenv("HA_BEATS", str(os.dup(made.end_of("cib"))))
-    line = line_from_environment()
+    line = inherited_line()
     assert line is not None
     line.close()
     assert "HA_BEATS" not in os.environ
-    assert line_from_environment() is None
+    assert inherited_line() is None
