@@ -11,6 +11,7 @@ from typing import Literal
 import click
 
 from ha.cli.cib_source import SourceError, chosen_file, read_cib
+from ha.cli.convert.command import convert
 from ha.cli.exit_codes import Exit
 from ha.heartbeat.io.config import load, load_authkeys
 from ha.heartbeat.model.authkeys import LEGACY, AuthKeys, AuthKeysError
@@ -31,6 +32,9 @@ class Finding:
 @click.group()
 def config() -> None:
     """The node's configuration."""
+
+
+config.add_command(convert)
 
 
 @config.command()
