@@ -19,7 +19,7 @@ module of the same name:
 
     crmd ──► lrmd stonithd attrd cib ccm rmd heartbeat        pengine, tengine ──► crmd (and nobody else)
     cib attrd stonithd ──► ccm heartbeat       attrd stonithd ──► cib       ccm ──► heartbeat
-    every worker ──► logd, apphbd (datagrams)      programs ──► the module they ask
+    every worker ──► logd, apphbd (datagrams)      lrmd ──► rmd stonithd      programs ──► the module they ask
 
 The same five words in every module's folder (a file, or a folder when it grows):
 

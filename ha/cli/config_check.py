@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`ha config check`: ha.cf, authkeys and the CIB, each finding with its remedy."""
+"""`ha config check`: ha.cf, authkeys, rmd.cf, apphbd.cf and the CIB, and the deadlines of all of them against each
+other; each finding with its remedy."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import click
 
+from ha.apphbd.model import ConfigError
 from ha.cli.cib_source import SourceError, chosen_file, read_cib
 from ha.cli.convert.command import convert
 from ha.cli.exit_codes import Exit
+from ha.cli.timing_conditions import Timing, breaches
 from ha.heartbeat.io.config import load, load_authkeys
 from ha.heartbeat.model.authkeys import LEGACY, AuthKeys, AuthKeysError
 from ha.heartbeat.model.ha_cf import HaCf, HaCfError
 from ha.root import Root
-
-LEAST_DEADTIME_WITHOUT_REALTIME_MS = 500
-"""Below this, a restart of the heartbeat worker fits into half of deadtime only with real-time rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,10 @@ config.add_command(convert)
 @config.command()
 @click.option("--root", "prefix", help="The node's root directory (default: HA_ROOT, else this machine's own).")
 def check(prefix: str | None) -> None:
-    """Check ha.cf, authkeys and the CIB; exit status 78 if there are errors."""
+    """Check the node's files and the CIB, and whether their deadlines go together; exit status 78 if there are errors.
+
+    docs/timing.md says why the deadlines have to.
+    """
     root = Root.choose(prefix)
     findings = list(examine(root))
     for finding in findings:
@@ -68,7 +70,60 @@ def examine(root: Root) -> Iterator[Finding]:
         yield Finding("error", str(error))
     else:
         yield from _keys(root, keys)
-    yield from _cib(root, ha_cf)
+    timing = Timing() if ha_cf is None else Timing(keepalive_ms=ha_cf.keepalive_ms, deadtime_ms=ha_cf.deadtime_ms)
+    try:
+        timing = _with_the_root_pair(root, timing)
+    except ConfigError as error:
+        yield Finding("error", str(error))
+    data: bytes | None = None
+    try:
+        data = read_cib(root, "ha")
+    except SourceError as error:
+        if error.code == Exit.NOT_CONNECTED and chosen_file() is None:
+            yield Finding("warning", "the cluster does not run here: its CIB was not checked")
+        else:
+            yield Finding("error", str(error))
+    if data is not None:
+        yield from _cib(data)
+        timing = _with_the_cib(data, timing)
+    if ha_cf is not None:
+        yield from (Finding(breach.weight, breach.what, breach.remedy) for breach in breaches(timing))
+
+
+def _with_the_root_pair(root: Root, timing: Timing) -> Timing:
+    """Raises ConfigError."""
+    from ha.apphbd.daemon import read_settings as read_apphbd_settings
+    from ha.rmd.daemon import read_settings as read_rmd_settings
+
+    rmd, apphbd = read_rmd_settings(root), read_apphbd_settings(root)
+    return replace(
+        timing,
+        watchdog_interval_ms=apphbd.watchdog_interval_ms,
+        watchdog_timeout_ms=apphbd.watchdog_timeout_ms if apphbd.watchdog_device else 0,
+        pair_deadline_ms=rmd.pair_deadline_ms,
+        leave_timeout_ms=rmd.leave_timeout_ms,
+    )
+
+
+def _with_the_cib(data: bytes, timing: Timing) -> Timing:
+    """As it is, where the CIB cannot be used: that has been told."""
+    from ha.cib.model.document import Document
+    from ha.cib.model.refusal import Refusal
+    from ha.crm.model.configuration import read_configuration
+
+    try:
+        element = Document.from_bytes(data).root.find("configuration")
+    except Refusal:
+        return timing
+    if element is None:
+        return timing
+    configuration = read_configuration(element)
+    return replace(
+        timing,
+        fencing=configuration.stonith_enabled,
+        takeover_grace_ms=configuration.takeover_grace_ms,
+        stop_chain_ms=configuration.stop_chain_ms,
+    )
 
 
 def _keys(root: Root, keys: AuthKeys) -> Iterator[Finding]:
@@ -111,15 +166,7 @@ def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _cib(root: Root, ha_cf: HaCf | None) -> Iterator[Finding]:
-    try:
-        data = read_cib(root, "ha")
-    except SourceError as error:
-        if error.code == Exit.NOT_CONNECTED and chosen_file() is None:
-            yield Finding("warning", "the cluster does not run here: its CIB was not checked")
-        else:
-            yield Finding("error", str(error))
-        return
+def _cib(data: bytes) -> Iterator[Finding]:
     from ha.cli.cluster_view import view_of
     from ha.pe.model.document import CibError
 
@@ -138,13 +185,6 @@ def _cib(root: Root, ha_cf: HaCf | None) -> Iterator[Finding]:
             f"stonith-enabled is false: {words}",
             "configure fencing: data that two nodes write at once is lost",
         )
-        short = ha_cf is not None and ha_cf.deadtime_ms < LEAST_DEADTIME_WITHOUT_REALTIME_MS
-        if short and not (ha_cf and ha_cf.realtime and os.geteuid() == 0):
-            yield Finding(
-                "error", "a short deadtime without fencing and without real-time rights: "
-                "a restart of the heartbeat worker could look like the loss of this node",
-                f"raise deadtime to {LEAST_DEADTIME_WITHOUT_REALTIME_MS} ms, or configure fencing",
-            )  # fmt: skip
     elif not any(resource.fence_device for resource in cluster.resources):
         yield Finding(
             "error", "stonith-enabled is true and there is no fence device: after a loss no resource would move",

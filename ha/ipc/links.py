@@ -19,7 +19,7 @@ DIALS: dict[str, tuple[str, ...]] = {
     "ccm": ("heartbeat",),
     "cib": ("heartbeat", "ccm"),
     "stonithd": ("heartbeat", "ccm", "cib"),
-    "lrmd": ("stonithd",),
+    "lrmd": ("rmd", "stonithd"),
     "attrd": ("heartbeat", "ccm", "cib"),
     "crmd": ("rmd", "heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd"),
     "pengine": ("crmd",),

@@ -45,7 +45,23 @@ class LeaveCluster(Message, frozen=True, kw_only=True):
 
 
 class LeftCluster(Message, frozen=True, kw_only=True):
-    """From the crmd: nothing of the cluster's runs here any more; the workers may end."""
+    """From the crmd: it has left. Nothing of the cluster's runs here any more, and the workers may end; unless
+    `nothing_runs` is false: then it could not get that done."""
+
+    nothing_runs: bool = True
+
+
+class StopResources(Message, frozen=True, kw_only=True):
+    """To the lrmd when the crmd can no longer do it: stop whatever may be active here, then answer ResourcesStopped.
+
+    From then on the lrmd runs no more orders. Repeatable.
+    """
+
+
+class ResourcesStopped(Message, frozen=True, kw_only=True):
+    """From the lrmd. `failed`: resources that may still be active, because their stop failed or took too long."""
+
+    failed: list[str] = []
 
 
 class ResetNode(Message, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -52,6 +53,42 @@ def test_a_worker_that_never_beats_is_replaced_at_its_start_deadline() -> None:
         wait_for(lambda: node.pid("one") not in (0, first), "it is replaced")
         assert f"one (pid {first}) is hung: no beat for 20" in node.log()
         assert node.state("two") == "RUNNING"
+
+
+def test_a_worker_that_was_ready_once_is_missed_soon_when_it_hangs_in_its_next_start() -> None:
+    with Node({"one": {"command": "tests.real.workers:silent_when_told"}, "two": BEATING}).start() as node:
+        silence = node.root.path("/silent")
+        silence.touch()
+        first = node.pid("one")
+        os.kill(first, signal.SIGKILL)
+        second = wait_for(lambda: node.pid("one") not in (0, first) and node.pid("one"), "it is started again")
+        third = wait_for(lambda: node.pid("one") not in (0, second) and node.pid("one"), "its hang is noticed")
+        silence.unlink()
+        node.await_replacement("one", third)
+        silences = [int(ms) for ms in re.findall(r"one \(pid \d+\) is hung: no beat for (\d+) ms", node.log())]
+        assert 600 <= silences[0] < 10_000
+        assert 1_200 <= silences[1] < 10_000
+
+
+def test_dependants_are_started_anew_after_the_worker_that_died() -> None:
+    dependant = {**BEATING, "environment": 'HA_RESTART_WITH="one"'}
+    with Node({"one": BEATING, "two": dependant, "three": BEATING}).start() as node:
+        before = {name: node.pid(name) for name in ("one", "two", "three")}
+        os.kill(before["one"], signal.SIGKILL)
+        one, two = (node.await_replacement(name, before[name]) for name in ("one", "two"))
+        assert node.pid("three") == before["three"]
+        assert "two is started anew with one (HA_RESTART_WITH)" in node.log()
+        assert node.log().index(f"one (pid {one}) ready") < node.log().index(f"spawned: 'two' with pid {two}")
+        os.kill(two, signal.SIGKILL)
+        node.await_replacement("two", two)
+        assert node.pid("one") == one
+
+
+def test_a_dependant_of_nobody_is_refused() -> None:
+    with Node({"one": {**BEATING, "environment": 'HA_RESTART_WITH="absent"'}}) as node:
+        done = node.run("--foreground")
+        assert done.returncode == 78
+        assert "one: HA_RESTART_WITH names absent, which is in no stanza" in done.stderr
 
 
 def test_a_crash_loop_slows_down_and_shows_its_trace() -> None:

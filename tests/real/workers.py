@@ -41,6 +41,11 @@ def silent(root: Root) -> int:
     return 0
 
 
+def silent_when_told(root: Root) -> int:
+    """Beats until SIGTERM, or never while there is a file /silent."""
+    return silent(root) if root.path("/silent").exists() else beating(root)
+
+
 def wedging(root: Root) -> int:
     """Beats until SIGHUP, then waits for ever in `wedged_here` without a beat."""
     name = os.environ["SUPERVISOR_PROCESS_NAME"]

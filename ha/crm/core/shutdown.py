@@ -56,7 +56,7 @@ class Shutdown:
                 return
             self.askers.append((client, message.request_id))
         if self.has_left:
-            self.context.send("rmd", LeftCluster())
+            self.tell_left("rmd")
             return
         if self.wanted:
             return
@@ -160,7 +160,7 @@ class Shutdown:
         if module == "heartbeat" and self.nothing_runs:
             self.context.send("heartbeat", NothingRuns())
         elif module == "rmd":
-            self.context.send("rmd", LeftCluster())
+            self.context.send("rmd", LeftCluster(nothing_runs=self.nothing_runs))
 
     def client_gone(self, client: Client) -> None:
         self.askers = [(c, r) for c, r in self.askers if c != client]

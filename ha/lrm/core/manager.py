@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ha.lrm.core.adoption import Adoption
 from ha.lrm.core.alerts import ALERT_TIMER, Alerts
+from ha.lrm.core.departure import RMD, Departure
 from ha.lrm.core.metadata import Asker, MetadataCache
 from ha.lrm.core.slots import Slots
 from ha.lrm.model.execution import AdoptAgents, Adopted, AgentResult, AgentsFound, Done, FindAgents, MetadataRead
@@ -46,6 +47,7 @@ from ha.machine import (
     Wall,
     Wire,
 )
+from ha.rmd.msg import StopResources
 from ha.stonith.msg import DeviceOperationDone
 
 CRMD = Local("crmd")
@@ -64,6 +66,7 @@ class ResourceManager:
         self._slots: Slots | None = None
         self._alerts: Alerts | None = None
         self._adoption: Adoption | None = None
+        self._departure: Departure | None = None
         self._held: deque[Received] = deque()
         self._metadata = MetadataCache()
         self._searches: dict[int, tuple[Asker, str]] = {}
@@ -103,6 +106,7 @@ class ResourceManager:
             max_parallel=self._max_parallel,
         )
         self._alerts = Alerts(event.incarnation)
+        self._departure = Departure(self._slots)
         self._adoption = Adoption(self._slots)
         return [Execute("adopt", AdoptAgents())]
 
@@ -122,6 +126,10 @@ class ResourceManager:
     def _running_alerts(self) -> Alerts:
         assert self._alerts is not None
         return self._alerts
+
+    def _running_departure(self) -> Departure:
+        assert self._departure is not None
+        return self._departure
 
     # Messages --------------------------------------------------------------------------------------------------------
 
@@ -145,6 +153,10 @@ class ResourceManager:
                 return [Reply(sender, self._history())]
             case DeviceOperationDone() if sender == STONITHD:
                 return slots.device_done(message, now)
+            case StopResources() if sender == RMD:
+                return self._running_departure().begin(now)
+            case ForgetResource() if self._running_departure().has_begun:
+                return []  # what is being stopped is not forgotten; the crmd asks again
             case _ if sender == CRMD and type(message) in from_crmd:
                 return from_crmd[type(message)]()
             case _:
@@ -162,7 +174,8 @@ class ResourceManager:
             case "adopt", Adopted():
                 return self._adopt(outcome, now)
             case "run", AgentResult():
-                return self._running_slots().ended(name, outcome, now)
+                effects = self._running_slots().ended(name, outcome, now)
+                return effects + self._running_departure().proceed(now)
             case "alert", AgentResult():
                 return self._running_alerts().ended(name, outcome, now)
             case "metadata", MetadataRead():

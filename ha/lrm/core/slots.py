@@ -9,6 +9,7 @@ Operations of class stonith take no slot: stonithd runs them.
 from __future__ import annotations
 
 import random
+from collections import deque
 
 from ha.ccm.msg import ViewId
 from ha.lrm.core.queue import KEEPS_RECURRING, Recurring, ResourceQueue, Task
@@ -58,6 +59,7 @@ class Slots:
         self.newest_view: ViewId | None = None
         self._tasks: dict[str, ResourceQueue] = {}  # job -> where it runs
         self._taken = 0
+        self._refusal = ""  # why no order is taken any more
         self._candidates: dict[str, None] = {}  # resources with a waiting task and nothing running
         self._serial = 0
         self._jobs = 0
@@ -66,7 +68,7 @@ class Slots:
 
     def run(self, order: RunOperation, now: Instant) -> list[Effect]:
         effects, stale = self._check_view(order)
-        refusal = stale
+        refusal = stale = stale or self._refusal
         queue = self.queues.get(order.resource.id)
         if refusal == "" and queue is not None:
             if (known := queue.find_result(order)) is not None:
@@ -90,6 +92,22 @@ class Slots:
                 effects += self._end_recurring(queue)
             self.enqueue(queue, order, call_id, now)
         return effects + self.pump(now)
+
+    def refuse_all(self, reason: str) -> list[Effect]:
+        """Take no order from now on, and give back those that wait. What runs, runs on; nothing is repeated."""
+        self._refusal = reason
+        effects: list[Effect] = []
+        for _, queue in sorted(self.queues.items()):
+            effects += self._end_recurring(queue)
+            waiting = [task for task in queue.waiting if task.job == ""]
+            effects += [Send(CRMD, refused_result(task.order, reason, stale=True)) for task in waiting]
+            queue.waiting = deque(task for task in queue.waiting if task.job != "")
+            self._reconsider(queue)
+        return effects
+
+    def order(self, queue: ResourceQueue, order: RunOperation, now: Instant) -> None:
+        """The LRM's own order, which waits for what runs."""
+        self.enqueue(queue, order, self._new_call_id(queue), now)
 
     def _check_view(self, order: RunOperation) -> tuple[list[Effect], str]:
         """Effects that record a new view, and why the order is refused, "" when it isn't."""

@@ -20,6 +20,13 @@ WELL_MS = 2_000
 """A worker that lived this long did not die of its start: its next restart is immediate again."""
 
 
+MIN_START_DEADLINE_MS = 300
+"""The heartbeat worker of a machine with four busy processes per core needed 64 to 115 ms from fork to first beat."""
+
+START_MARGIN = 3
+"""A start may take so many times as long as the slowest one before it was called hung."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`exceeded` is true once, for the death that makes it too many within the period."""
@@ -36,6 +43,32 @@ class Restarts:
         self._in_period: deque[Instant] = deque()
         self._soon = 0
         self.restarts = 0
+        self._deadline_ms = 0
+        self._slowest_start_ms = 0
+        self._hung_starts = 0
+
+    @property
+    def start_deadline_ms(self) -> int:
+        """Silence after the fork that counts as hung; 0: it owes no beat.
+
+        The stanza's until the worker was ready once. From then on it is missed by somebody, and known to be able to
+        start: it has its own deadline, or as long as its starts take. A deadline that was too short is doubled.
+        """
+        configured_ms = self._recovery.start_deadline_ms
+        if not self._deadline_ms:
+            return configured_ms
+        own_ms = max(self._deadline_ms, START_MARGIN * self._slowest_start_ms, MIN_START_DEADLINE_MS)
+        return min(configured_ms, own_ms << min(self._hung_starts, 16))
+
+    def became_ready(self, start_ms: int, deadline_ms: int) -> None:
+        """Its first beat has come `start_ms` after the fork; it promises never to be silent for `deadline_ms`."""
+        self._deadline_ms = deadline_ms
+        self._slowest_start_ms = max(self._slowest_start_ms, start_ms)
+        self._hung_starts = 0
+
+    def hung_in_start(self) -> None:
+        """It was killed before its first beat."""
+        self._hung_starts += 1
 
     def died(self, lived_ms: int, now: Instant) -> Verdict:
         self.restarts += 1

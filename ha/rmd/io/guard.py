@@ -192,5 +192,5 @@ class Guard:
 
 def _expectation(worker: Worker) -> Expect:
     """One that has been ready owes its next beat within its own deadline, also to a new apphbd."""
-    deadline_ms = worker.deadline_ms or worker.recovery.start_deadline_ms
+    deadline_ms = worker.deadline_ms or worker.restarts.start_deadline_ms
     return Expect(module=worker.name, pid=worker.pid, deadline_ms=deadline_ms if worker.watched else 0)

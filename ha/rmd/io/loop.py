@@ -28,7 +28,9 @@ from ha.apphbd.io.realtime import become_ordinary
 from ha.apphbd.msg import ShuttingDown
 from ha.ipc.journal import Journal
 from ha.ipc.moderation import Moderation
-from ha.machine import Instant
+from ha.machine import Instant, Level
+from ha.rmd.core.departure import Alive, AskCrmd, AskLrmd, Departure, EndWorkers, Order, Phase, ResetNode, Tell
+from ha.rmd.core.dependants import dependants_of
 from ha.rmd.io import image
 from ha.rmd.io.guard import Guard
 from ha.rmd.io.options import RootOptions
@@ -38,7 +40,7 @@ from ha.rmd.io.recoveries import RecoveryRunner
 from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
 from ha.rmd.io.systemd import Systemd
-from ha.rmd.model import APPHBD, HEARTBEAT, Escalation, Reset, Settings
+from ha.rmd.model import APPHBD, CRMD, HEARTBEAT, LRMD, Escalation, Reset, Settings
 from ha.root import Root
 
 MAX_WAIT_S = 1.0
@@ -71,13 +73,13 @@ class RootSupervisor(Supervisor):
         self.on_ready: Callable[[], None] = lambda: None
         self.is_ready = False
         self._guard = Guard(self, settings, self._reset)
+        self._departure = Departure(settings.leave_timeout_ms)
         self.recoveries = RecoveryRunner(self, settings.recoveries)
         self._requests: Requests | None = None
         self._journal = Journal("rmd", node, root)
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
         self._head_start_until: Instant | None = None
-        self._leave_until: Instant | None = None
         self._watchdog_at: Instant = 0
         self._root_at: Instant = 0
         self._groups: list[Any] | None = None
@@ -135,23 +137,38 @@ class RootSupervisor(Supervisor):
         """Its process was reaped."""
         self._guard.ended(worker, pid)
 
-    def escalate(self, kind: Escalation, text: str) -> None:
+    def escalate(self, kind: Escalation, worker: str, text: str) -> None:
+        """The worker is given up, unless `kind` is KEEP."""
         self.failure = text
         match kind:
-            case Escalation.LEAVE:
-                self.critical(f"{text}: this node leaves the cluster (HA_ESCALATION leave)")
-                self.options.mood = SupervisorStates.SHUTDOWN
+            case Escalation.LEAVE | Escalation.STOP:
+                self.critical(f"{text}: this node leaves the cluster (HA_ESCALATION {kind.value})")
+                at_once = kind is Escalation.STOP
+                self._depart(self._departure.given_up(worker, self._alive(), self.now(), at_once=at_once))
             case Escalation.RESET:
                 self._reset(text)
             case Escalation.KEEP:
                 self.failure = ""
                 self.error(f"{text}: the node goes on without it (HA_ESCALATION keep)")
 
+    def restart_dependants(self, worker: Worker) -> None:
+        """It has died and is started again: so are those whose stanzas want that."""
+        restart_with = {other.name: other.recovery.restart_with for other in self.workers()}
+        for name in dependants_of(worker.name, restart_with):
+            dependant = self.worker(name)
+            assert dependant is not None, name
+            if dependant.restart_after(worker):
+                self.info(f"{name} is started anew with {worker.name} (HA_RESTART_WITH)")
+
     # Notes -----------------------------------------------------------------------------------------------------------
 
     def info(self, text: str) -> None:
         self.options.logger.info(text)
         self._journal.write("info", text, self.now())
+
+    def _tell(self, level: Level, text: str) -> None:
+        log = {"warning": self.warn, "error": self.error, "critical": self.critical}.get(level, self.info)
+        log(text)
 
     def warn(self, text: str) -> None:
         self.options.logger.warn(text)
@@ -191,6 +208,7 @@ class RootSupervisor(Supervisor):
         for group in self.groups():
             group.transition()
             self._guard.listen()
+            self.channel.beat()  # on a busy machine ten forks may take longer than the pair's deadline
         become_ordinary()
         while True:
             self._judge_mood()
@@ -233,8 +251,8 @@ class RootSupervisor(Supervisor):
             waits.append(max(0, self._head_start_until - now) / 1000)
         if (recovery_at := self.recoveries.due) is not None:
             waits.append(max(0, recovery_at - now) / 1000)
-        if self._leave_until is not None:
-            waits.append(max(0.001, (self._leave_until - now) / 1000))
+        if self._departure.due is not None:
+            waits.append(max(0.001, (self._departure.due - now) / 1000))
         waits += [due for worker in self.workers() if (due := worker.due()) is not None]
         # A remote call that is not done yet is asked again after its own delay.
         waits += [channel.delay for channel in asyncore.socket_map.values() if getattr(channel, "delay", False)]
@@ -315,46 +333,52 @@ class RootSupervisor(Supervisor):
     # Mood: running, leaving, stopping --------------------------------------------------------------------------------
 
     def _judge_mood(self) -> None:
-        if self._leave_until is not None:
-            self._judge_leaving(self._leave_until)
+        """A reload stops the workers alone: resources run on.
+
+        While the node departs rmd goes on as before: crmd and lrmd need their workers, and the operator sees them.
+        """
+        self._depart(self._departure.fired(self._alive(), self.now()))
+        if self.options.mood == SupervisorStates.SHUTDOWN and self._departure.phase is not Phase.GONE:
+            self.options.mood = SupervisorStates.RUNNING
+            self._depart(self._departure.asked(self._alive(), self.now()))
         if self.options.mood >= SupervisorStates.RUNNING:
             return
-        if not self.stopping and not self._begin_leaving():
+        if not self.stopping:
             self._begin_stop()
-        if self.stopping:
-            self.ordered_stop_groups_phase_1()
-            if not self.shutdown_report():
-                raise asyncore.ExitNow
+        self.ordered_stop_groups_phase_1()
+        if not self.shutdown_report():
+            raise asyncore.ExitNow
 
-    def _begin_leaving(self) -> bool:
-        """Ask the crmd to leave the cluster first; False when there is nothing to wait for.
+    def _alive(self) -> Alive:
+        crmd, lrmd = self.worker(CRMD), self.worker(LRMD)
+        return Alive(
+            crmd=crmd is not None and crmd.function is not None and crmd.is_wanted,
+            lrmd=None if lrmd is None or lrmd.function is None else lrmd.is_wanted,
+        )
 
-        While it leaves, rmd goes on as before: the crmd needs its workers, and the operator sees them. A reload stops
-        the workers alone: resources run on.
-        """
-        if self.options.mood != SupervisorStates.SHUTDOWN or self._leave_until is not None:
-            return False
-        assert self._requests is not None
-        if not self._requests.ask_to_leave():
-            self.info("no crmd is connected: nothing has to leave the cluster")
-            return False
-        self.info("asked the crmd to leave the cluster")
-        self._leave_until = self.now() + self.settings.leave_timeout_ms
-        self.options.mood = SupervisorStates.RUNNING
-        return True
+    def crmd_has_left(self, *, nothing_runs: bool) -> None:
+        self._depart(self._departure.left(self._alive(), self.now(), nothing_runs=nothing_runs))
 
-    def _judge_leaving(self, until: Instant) -> None:
-        if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
-            self.warn("asked to stop again: the workers are stopped without waiting for the crmd")
-        elif self._requests is not None and self._requests.left:
-            self.options.mood = SupervisorStates.SHUTDOWN
-        elif self.now() >= until and self.options.mood == SupervisorStates.RUNNING:
-            waited = f"{self.settings.leave_timeout_ms} ms"
-            self.error(f"the crmd did not leave within {waited}: the workers are stopped anyway")
-            self.options.mood = SupervisorStates.SHUTDOWN
+    def resources_are_stopped(self, failed: tuple[str, ...]) -> None:
+        self._depart(self._departure.stopped(failed))
+
+    def _depart(self, orders: list[Order]) -> None:
+        for order in orders:
+            match order:
+                case AskCrmd():
+                    assert self._requests is not None
+                    self._requests.ask_to_leave()
+                case AskLrmd():
+                    assert self._requests is not None
+                    self._requests.ask_to_stop_resources()
+                case EndWorkers():
+                    self.options.mood = SupervisorStates.SHUTDOWN
+                case ResetNode(reason):
+                    self._reset(reason)
+                case Tell(level, text):
+                    self._tell(level, text)
 
     def _begin_stop(self) -> None:
-        self._leave_until = None
         self.stopping = True
         self.stop_groups = list(self.groups())
         self.systemd.stopping()

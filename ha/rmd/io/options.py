@@ -180,6 +180,16 @@ class RootOptions(ServerOptions):
             raise ConfigError(f"more than {MAX_STANZAS} sections in supervisor.d")
         return configs
 
+    def process_groups_from_parser(self, parser: UnhosedConfigParser) -> list[Any]:
+        groups: list[Any] = super().process_groups_from_parser(parser)
+        configs = [config for group in groups for config in group.process_configs]
+        names = {config.name for config in configs}
+        for config in configs:
+            unknown = recovery(config.environment or {}, config.name).restart_with - names
+            if unknown:
+                raise ConfigError(f"{config.name}: HA_RESTART_WITH names {min(unknown)}, which is in no stanza")
+        return groups
+
     def _judge_user(self, parser: UnhosedConfigParser, section: str) -> None:
         """A node in a root of its own runs as whoever started it; hacluster need not exist there."""
         if not parser.has_option(section, "user"):

@@ -55,6 +55,8 @@ class Worker(Subprocess):
         self.restarts = Restarts(self.recovery)
         self.restart_at: Instant | None = None
         self.start_after_stop = False
+        self.start_after: Worker | None = None
+        """It is started once this one runs again, or is given up."""
         self.forked_at: Instant = 0
         self.ready_ms = 0
         self.deadline_ms = 0
@@ -76,6 +78,18 @@ class Worker(Subprocess):
     def waits_for_beat(self) -> bool:
         owes_one = self.watched or self.name == APPHBD or (self.notify is not None and self.notify.owes_ready)
         return self.state == ProcessStates.STARTING and owes_one
+
+    @property
+    def is_wanted(self) -> bool:
+        """It runs, or will run again soon: neither stopped by hand, nor ended for good, nor given up."""
+        match self.state:
+            case ProcessStates.STARTING | ProcessStates.RUNNING | ProcessStates.BACKOFF:
+                return True
+            case ProcessStates.EXITED:
+                return self._is_to_restart()
+            case ProcessStates.STOPPED | ProcessStates.STOPPING:
+                return self.start_after_stop or (self.config.autostart and not self.laststart)
+        return False
 
     # Loading ---------------------------------------------------------------------------------------------------------
 
@@ -235,6 +249,8 @@ class Worker(Subprocess):
         if self.exitstatus in EXITS_FOR_GOOD and not self.was_ready:
             self._give_up(f"{self.name} cannot start: {self._last_words()}")
             return
+        if self.hung and not self.ready_ms:
+            self.restarts.hung_in_start()
         verdict = self.restarts.died(now - self.forked_at, now)
         if verdict.exceeded and self._escalate():
             return
@@ -242,6 +258,7 @@ class Worker(Subprocess):
             self.restart_at = now + verdict.delay_ms
             if self.state == ProcessStates.EXITED:
                 self.change_state(ProcessStates.BACKOFF)
+        supervisor.restart_dependants(self)
 
     def _is_to_restart(self) -> bool:
         how = self.config.autorestart
@@ -267,7 +284,7 @@ class Worker(Subprocess):
             self.change_state(ProcessStates.BACKOFF)
         self.give_up()
         self.spawnerr = text
-        self.supervisor.escalate(self.recovery.escalation, text)
+        self.supervisor.escalate(self.recovery.escalation, self.name, text)
 
     def _last_words(self) -> str:
         """The last line of its captured output: there a worker says which file and line it cannot obey."""
@@ -301,6 +318,8 @@ class Worker(Subprocess):
         if self.notify is not None:
             self.notify.became_ready()
         self.ready_ms = self.supervisor.now() - self.forked_at
+        if self.watched:
+            self.restarts.became_ready(self.ready_ms, self.deadline_ms)
         self.delay = 0
         self.backoff = 0
         self.change_state(ProcessStates.RUNNING)
@@ -318,8 +337,11 @@ class Worker(Subprocess):
                 pass
             case ProcessStates.STOPPED if self.supervisor.holds_back(self):
                 pass
+            case ProcessStates.STOPPED if self.start_after is not None and self.start_after.is_starting:
+                pass
             case ProcessStates.STOPPED if self.start_after_stop and self.supervisor.accepts_starts:
                 self.start_after_stop = False
+                self.start_after = None
                 self.spawn()
             case _:
                 super().transition()
@@ -334,6 +356,7 @@ class Worker(Subprocess):
 
     def stop(self) -> str | None:
         self.start_after_stop = False
+        self.start_after = None
         self.restart_at = None
         result: str | None = super().stop()
         return result
@@ -351,6 +374,19 @@ class Worker(Subprocess):
         self.start_after_stop = False
         if self.state in RUNNING_STATES:
             self.stop()
+
+    @property
+    def is_starting(self) -> bool:
+        """It will run soon."""
+        return self.state != ProcessStates.RUNNING and self.is_wanted
+
+    def restart_after(self, other: Worker) -> bool:
+        """Stop it, and start it again when `other` runs. False when it does not run, or is stopping already."""
+        if self.state not in RUNNING_STATES or not self.pid:
+            return False
+        self.stop()
+        self.start_after_stop, self.start_after = True, other
+        return True
 
     def due(self) -> float | None:
         """In how many seconds this process wants to be looked at, None: not before something happens."""

@@ -11,13 +11,25 @@ from supervisor.states import getProcessStateDescription
 
 from ha.apphbd.io.links import Door
 from ha.machine import Client, Instant, Local, Message
-from ha.rmd.msg import GetWorkers, LeaveCluster, LeftCluster, ResetNode, StartWorker, StopWorker, WorkerLine, Workers
+from ha.rmd.msg import (
+    GetWorkers,
+    LeaveCluster,
+    LeftCluster,
+    ResetNode,
+    ResourcesStopped,
+    StartWorker,
+    StopResources,
+    StopWorker,
+    WorkerLine,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from ha.rmd.io.loop import RootSupervisor
     from ha.rmd.io.process import Worker
 
 CRMD = Local("crmd")
+LRMD = Local("lrmd")
 
 
 class Requests:
@@ -25,20 +37,25 @@ class Requests:
 
     def __init__(self, supervisor: RootSupervisor, reset: Callable[[str], None]) -> None:
         self.supervisor = supervisor
-        self.left = False
-        """The crmd has answered LeaveCluster."""
         self._reset = reset
-        self._asked_to_leave = False
+        self._standing: dict[Local | Client, Message] = {}
+        """What a worker was asked to do and has not answered: it is asked again when it comes back."""
         incarnation = f"{supervisor.node}-{supervisor.pid}-{supervisor.now():x}"
         self._door = Door("rmd", supervisor.node, incarnation, supervisor.root, self)
 
     def close(self) -> None:
         self._door.close()
 
-    def ask_to_leave(self) -> bool:
-        """False when no crmd is connected. A crmd that is restarted meanwhile is asked again."""
-        self._asked_to_leave = self._door.send(CRMD, LeaveCluster())
-        return self._asked_to_leave
+    def ask_to_leave(self) -> None:
+        self._ask(CRMD, LeaveCluster())
+
+    def ask_to_stop_resources(self) -> None:
+        self._standing.pop(CRMD, None)
+        self._ask(LRMD, StopResources())
+
+    def _ask(self, worker: Local, order: Message) -> None:
+        self._standing[worker] = order
+        self._door.send(worker, order)
 
     def now(self) -> Instant:
         return self.supervisor.now()
@@ -58,8 +75,8 @@ class Requests:
         self.supervisor.options.logger.info(text)
 
     def linked(self, peer: Local | Client) -> None:
-        if peer == CRMD and self._asked_to_leave and not self.left:
-            self._door.send(CRMD, LeaveCluster())
+        if (order := self._standing.get(peer)) is not None:
+            self._door.send(peer, order)
 
     def unlinked(self, peer: Local | Client) -> None:
         """A worker's end is noticed by its process."""
@@ -74,9 +91,12 @@ class Requests:
         match message:
             case StartWorker(worker=name) | StopWorker(worker=name):
                 self._order(name, start=isinstance(message, StartWorker), sender=peer)
-            case LeftCluster():
-                self.supervisor.info("the crmd has left the cluster")
-                self.left = True
+            case LeftCluster(nothing_runs=nothing_runs) if peer == CRMD:
+                self._standing.pop(CRMD, None)
+                self.supervisor.crmd_has_left(nothing_runs=nothing_runs)
+            case ResourcesStopped(failed=failed) if peer == LRMD:
+                self._standing.pop(LRMD, None)
+                self.supervisor.resources_are_stopped(tuple(failed))
             case ResetNode(reason=reason):
                 self._reset(reason)
             case _:

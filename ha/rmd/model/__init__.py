@@ -4,9 +4,11 @@
 A stanza stays in supervisor's stock syntax. Its `command` is either a program's path, or `package.module:function`: a
 worker that is forked from rmd's own image. What supervisor has no key for stands in `environment=`:
 
-    HA_START_DEADLINE_MS  silence after the fork that counts as hung; 0: this worker does not beat   (10000)
-    HA_RESTARTS           restarts in a number of seconds that are too many                          (30/60)
-    HA_ESCALATION         what happens then: keep, leave or reset                                    (leave)
+    HA_START_DEADLINE_MS  silence after the first fork that counts as hung; 0: this worker does not beat   (10000)
+    HA_RESTARTS           restarts in a number of seconds that are too many                                (30/60)
+    HA_ESCALATION         what happens then: keep, leave, stop or reset                                    (leave)
+    HA_RESTART_WITH       other stanzas, separated by commas: when one of them dies, this one is started anew too,
+                          after it                                                                         (none)
 
 What a program's stanza may say beyond that is in ha.rmd.model.notify.
 """
@@ -22,6 +24,8 @@ from ha.apphbd.model import ConfigError, directives, milliseconds
 from ha.rmd.model.recoverymgrd import RecoveryAction
 
 APPHBD = "apphbd"
+CRMD = "crmd"
+LRMD = "lrmd"
 HEARTBEAT = "heartbeat"
 """While it is silent the other nodes count the milliseconds."""
 
@@ -48,7 +52,10 @@ class Escalation(Enum):
     KEEP = "keep"
     """Go on restarting it, once a second."""
     LEAVE = "leave"
-    """Give it up; the node leaves the cluster in good order and rmd ends."""
+    """Give it up; the node leaves the cluster in good order and rmd ends. Where the crmd cannot do that without this
+    worker, as STOP."""
+    STOP = "stop"
+    """Give it up; the lrmd stops every resource at once, then the node leaves and rmd ends."""
     RESET = "reset"
     """Reset the node, as rmd.cf says."""
 
@@ -61,6 +68,7 @@ class Recovery:
     max_restarts: int = 30
     period_ms: int = 60_000
     escalation: Escalation = Escalation.LEAVE
+    restart_with: frozenset[str] = frozenset()
 
     @property
     def beats(self) -> bool:
@@ -86,7 +94,13 @@ def recovery(environment: Mapping[str, str], worker: str) -> Recovery:
         try:
             result = replace(result, escalation=Escalation(escalation))
         except ValueError as error:
-            raise ConfigError(f"{worker}: HA_ESCALATION is keep, leave or reset, not {escalation!r}") from error
+            kinds = "keep, leave, stop or reset"
+            raise ConfigError(f"{worker}: HA_ESCALATION is {kinds}, not {escalation!r}") from error
+    if "HA_RESTART_WITH" in environment:
+        names = frozenset(name.strip() for name in environment["HA_RESTART_WITH"].split(",") if name.strip())
+        if not names or worker in names:
+            raise ConfigError(f"{worker}: HA_RESTART_WITH is a list of other stanzas' names, separated by commas")
+        result = replace(result, restart_with=names)
     return result
 
 
@@ -111,7 +125,8 @@ class Settings:
 
     reset: Reset = Reset.NONE
     leave_timeout_ms: int = 20 * 60_000
-    """How long the crmd may take to stop the resources before the node is stopped anyway."""
+    """How long the crmd may take to move the resources off before the lrmd stops them, and how long that may take
+    before the node is reset."""
     pair_interval_ms: int = 330
     """rmd and apphbd beat to each other this often."""
     pair_deadline_ms: int = 1_000

@@ -88,6 +88,7 @@ class World:
     now: int = 1_000
     sent: list[AnyMessage] = field(default_factory=list)
     to_stonithd: list[AnyMessage] = field(default_factory=list)
+    to_rmd: list[AnyMessage] = field(default_factory=list)
     replies: list[AnyMessage] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -140,6 +141,9 @@ class World:
         for message in messages:
             self.give(Received(CRMD, message))
 
+    def rmd_says(self, message: AnyMessage) -> None:
+        self.give(Received(Local("rmd"), message))
+
     def stonithd_connects(self) -> None:
         self.give(Connected(Local("stonithd")))
 
@@ -185,6 +189,8 @@ class World:
                 self.sent.append(message)
             case Send(Local("stonithd"), message):
                 self.to_stonithd.append(message)
+            case Send(Local("rmd"), message):
+                self.to_rmd.append(message)
             case Reply(_, message):
                 self.replies.append(message)
             case Arm(timer, deadline):

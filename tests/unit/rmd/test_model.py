@@ -43,6 +43,8 @@ def test_the_variables_of_a_stanza() -> None:
         ("HA_RESTARTS", "0/10"),
         ("HA_RESTARTS", "5/0"),
         ("HA_ESCALATION", "panic"),
+        ("HA_RESTART_WITH", " , "),
+        ("HA_RESTART_WITH", "ccm,cib"),
     ],
 )
 def test_mistakes_name_worker_and_variable(variable: str, value: str) -> None:

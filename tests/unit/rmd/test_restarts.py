@@ -56,6 +56,42 @@ def test_a_delay_is_never_longer_than_a_second(deaths: list[tuple[int, int]]) ->
         assert 0 <= restarts.died(lived, now).delay_ms <= MAX_DELAY_MS
 
 
+@pytest.mark.parametrize(
+    ("starts_ms", "deadline_ms", "hung", "expected_ms"),
+    [
+        ([], 0, 0, 10_000),  # never ready: the stanza's
+        ([8], 333, 0, 333),  # heartbeat by default: its own
+        ([8], 100, 0, 300),  # a short deadtime: the floor
+        ([8], 1_000, 0, 1_000),  # the others
+        ([8, 900, 8], 1_000, 0, 2_700),  # it once needed long
+        ([8], 1_000, 1, 2_000),
+        ([8], 1_000, 2, 4_000),
+        ([8], 1_000, 60, 10_000),  # never beyond the stanza's
+    ],
+)
+def test_who_was_ready_once_is_soon_missed_in_its_start(
+    starts_ms: list[int], deadline_ms: int, hung: int, expected_ms: int
+) -> None:
+    restarts = Restarts(Recovery())
+    for start_ms in starts_ms:
+        restarts.became_ready(start_ms, deadline_ms)
+    for _ in range(hung):
+        restarts.hung_in_start()
+    assert restarts.start_deadline_ms == expected_ms
+
+
+def test_a_start_that_came_to_its_end_takes_the_doubling_back() -> None:
+    restarts = Restarts(Recovery())
+    restarts.became_ready(8, 1_000)
+    restarts.hung_in_start()
+    restarts.became_ready(8, 1_000)
+    assert restarts.start_deadline_ms == 1_000
+
+
+def test_a_worker_that_owes_no_beat_has_no_start_deadline() -> None:
+    assert Restarts(Recovery(start_deadline_ms=0)).start_deadline_ms == 0
+
+
 def test_apphbd_has_its_start_deadline_and_then_the_pairs() -> None:
     watch = PairWatch(start_deadline_ms=5000, deadline_ms=300)
     watch.started(0)
