@@ -43,6 +43,14 @@ CONTROLLER = (
     Parameter("shutdown-escalation", "time", "20min", "How long a node that shuts down waits for its resources"),
     Parameter("takeover-grace", "string", "auto", "Without fencing: how long peers wait for a cut-off node to stop its "
               "resources; auto computes it, 0 does not wait (two copies are then possible)"),
+    Parameter("fencing-drill-interval", "time", "1h", "How often each node tries the fence devices that it may use; 0 "
+              "never does (ha fencing status shows the results)"),
+    Parameter("fencing-disarmed-until", "integer", "0", "Until this Unix time the cluster fences nobody, and resources "
+              "of lost nodes are started nowhere else; set by ha fencing disarm"),
+    Parameter("fencing-mass-limit", "integer", "0", "When more nodes than this are lost within a minute, fencing the "
+              "further ones waits for fencing-mass-hold; 0 never waits"),
+    Parameter("fencing-mass-hold", "time", "5min", "How long a fence held back by fencing-mass-limit waits for the "
+              "node to come back"),
     Parameter("dc-deadtime", "time", "20s", f"How long to wait for other nodes during start-up ({NO_EFFECT})"),
     Parameter("load-threshold", "string", "80%", f"Utilization above which fewer actions are started ({NO_EFFECT})"),
     Parameter("node-action-limit", "integer", "0", f"Actions at once on a node ({NO_EFFECT})"),

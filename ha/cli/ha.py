@@ -16,6 +16,7 @@ class LazyGroup(click.Group):
         "apply": ("ha.cli.plan.commands", "apply", "Have a plan carried out, if the cluster is as it was then."),
         "config": ("ha.cli.config_check", "config", "The node's configuration."),
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
+        "fencing": ("ha.cli.fencing.command", "fencing", "Which device would shoot whom, proved before it is needed."),
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),
         "log": ("ha.cli.log", "log", "What is logged on this node."),
         "membership": ("ha.cli.membership", "membership", "Who is there, and why somebody was taken for dead."),

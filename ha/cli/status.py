@@ -11,6 +11,7 @@ import click
 from ha.cli.cib_source import SourceError, read_cib
 from ha.cli.cluster_view import RC_WORDS, primitives, view_of
 from ha.cli.crm_resource.listing import running_nodes
+from ha.cli.fencing.arming import disarmed_for_s
 from ha.pe.core.failcounts import fail_count
 from ha.pe.core.resources import target_role
 from ha.pe.model.cluster import Cluster
@@ -76,6 +77,12 @@ def problems(cluster: Cluster) -> Iterator[tuple[str, str]]:
         yield (
             "fencing is off: a lost node's resources are started elsewhere without proof that it is dead",
             "configure a stonith device and set stonith-enabled=true",
+        )
+    left_s = disarmed_for_s(cluster.options, time.time())
+    if left_s:
+        yield (
+            f"FENCING IS DISARMED for another {left_s} s: resources of a lost node are started nowhere else",
+            "ha fencing arm",
         )
     for node in cluster.nodes:
         yield from _node_problems(node)

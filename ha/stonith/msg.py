@@ -83,6 +83,7 @@ class FenceEvent(msgspec.Struct, frozen=True):
     state: Literal["pending", "success", "failed"]
     at_s: int
     reason: str = ""
+    exec_ms: int = 0
 
 
 class FenceHistory(Message, frozen=True, kw_only=True):
@@ -157,3 +158,111 @@ class ForgetFenceHistory(Message, frozen=True, kw_only=True):
 
     request_id: str
     target: str = ""
+
+
+class KnownFences(Message, frozen=True, kw_only=True):
+    """From the stonithd of the least member to one that has just come: the history it may have missed."""
+
+    events: list[FenceEvent]
+
+
+# Drills --------------------------------------------------------------------------------------------------------------
+
+
+class DrillCheck(msgspec.Struct, frozen=True):
+    """One harmless call of a fence agent: `monitor`, `list`, or `status` of `target`. `reason` says what is wrong."""
+
+    action: Literal["monitor", "list", "status"]
+    ok: bool
+    target: str = ""
+    reason: str = ""
+    remedy: str = ""
+    exec_ms: int = 0
+
+
+class DeviceDrill(msgspec.Struct, frozen=True):
+    """What trying `device` from `node` gave. `at_s`, `proved_at_s` (when all was well last; 0: never) are Unix times.
+
+    `definition` names the agent and options that were tried, so that a drill of a former definition proves nothing.
+    """
+
+    device: str
+    node: str
+    definition: str
+    at_s: int
+    exec_ms: int
+    checks: list[DrillCheck]
+    proved_at_s: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+
+class DrillDevices(Message, frozen=True, kw_only=True):
+    """From a program: have `device` ("": all) tried now by every member that may use it. Answered by DrillsBegun."""
+
+    request_id: str
+    device: str = ""
+
+
+class DrillsBegun(Message, frozen=True, kw_only=True):
+    """`expected`: device and node of each drill. They are over when FencingStatus names each with `order`."""
+
+    request_id: str
+    order: str
+    expected: list[tuple[str, str]]
+
+
+class DrillOrder(Message, frozen=True, kw_only=True):
+    """Between stonithds: try `device` ("": all) now."""
+
+    order: str
+    device: str = ""
+
+
+class DrillReport(Message, frozen=True, kw_only=True):
+    """To the stonithds of all nodes: a drill is over. `order` is the DrillOrder it answers, if any."""
+
+    drill: DeviceDrill
+    order: str = ""
+
+
+class GetFencingStatus(Message, frozen=True, kw_only=True):
+    """From a program. Answered by FencingStatus."""
+
+    request_id: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that would hinder a fence; `node`, `device` are "" when it concerns all of them."""
+
+    what: str
+    remedy: str
+    node: str = ""
+    device: str = ""
+
+
+class NodeFencing(msgspec.Struct, frozen=True):
+    """Which devices would shoot `node`: levels in their order, within a level all of them."""
+
+    node: str
+    levels: list[list[str]]
+    last_fence: FenceEvent | None = None
+
+
+class FencingStatus(Message, frozen=True, kw_only=True):
+    """`disarmed_until_s` (Unix time) is 0 while fencing is armed; `held` are targets that the brake holds back.
+
+    `orders` are the DrillOrders answered so far, with device and node.
+    """
+
+    request_id: str
+    enabled: bool
+    nodes: list[NodeFencing]
+    drills: list[DeviceDrill]
+    findings: list[Finding]
+    drill_interval_ms: int
+    disarmed_until_s: int = 0
+    held: list[str] = []
+    orders: list[tuple[str, str, str]] = []

@@ -126,25 +126,32 @@ class Switch:
         self.listener.close()
 
 
-def configuration(resources: str) -> str:
-    return f"<cib><configuration><nodes/><resources>{resources}</resources><constraints/></configuration></cib>"
+def configuration(resources: str, members: tuple[str, ...]) -> str:
+    nodes = "".join(f'<node id="{name}" uname="{name}"/>' for name in members)
+    sections = f"<nodes>{nodes}</nodes><resources>{resources}</resources><constraints/>"
+    return f"<cib><configuration>{sections}</configuration></cib>"
 
 
 class StonithNode:
-    def __init__(self, base: Path, members: tuple[str, ...] = ("n1", "n2", "n3")) -> None:
+    """`present` are in the view; `parameters` are the device's, beside its socket and hosts."""
+
+    def __init__(
+        self, base: Path, members: tuple[str, ...] = ("n1", "n2", "n3"), present: tuple[str, ...] = ("n1", "n2"),
+        agent: str = "fence_playground", parameters: dict[str, str] | None = None,
+    ) -> None:
         self.root = Root.choose(base / "n1")
         self.root.config_dir.mkdir(parents=True)
         (self.root.config_dir / "nodeinfo").write_text("n1\n")
         self.switch = Switch(base / "switch", members)
-        pairs = {"socket": str(self.switch.path), "pcmk_host_list": " ".join(members)}
+        pairs = {"socket": str(self.switch.path), "pcmk_host_list": " ".join(members), **(parameters or {})}
         self.resources = (
-            '<primitive id="power" class="stonith" type="fence_playground"><instance_attributes id="i">'
+            f'<primitive id="power" class="stonith" type="{agent}"><instance_attributes id="i">'
             + "".join(f'<nvpair id="i-{name}" name="{name}" value="{value}"/>' for name, value in pairs.items())
             + "</instance_attributes></primitive>"
         )
-        view = View(VIEW, tuple(Member(name, 1) for name in members if name != "n3"), True)
+        view = View(VIEW, tuple(Member(name, 1) for name in present), True)
         changed = Changed(
-            generation=1, version=Version(0, 1, 0), digest="", whole=configuration(self.resources)
+            generation=1, version=Version(0, 1, 0), digest="", whole=configuration(self.resources, members)
         )
         self.stands = [
             Stand(self.root, "ccm", MembershipEvent(event="NEW_MEMBERSHIP", view=view)),

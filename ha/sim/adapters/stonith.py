@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ha.sim.power import SwitchOutcome
 from ha.stonith.model.execution import (
     FAILURE,
+    STATUS_OFF,
     SUCCESS,
     AdoptedFenceJob,
     AdoptedFences,
@@ -102,6 +103,9 @@ def _run(process: Process, operation: str, request: RunFenceAgent) -> None:
     if request.action in ("on", "off", "reboot"):
         world.switch.order(process.node, target, request.action, request.timeout_ms, lambda o: job.end(_result(o)))
     else:
+        if request.action == "status" and target in world.nodes:
+            world.switch.look(process.node, request.timeout_ms, lambda o: job.end(_power(o, world.nodes[target])))
+            return
         output = "".join(f"{name},\n" for name in world.nodes) if request.action == "list" else ""
         world.switch.look(process.node, request.timeout_ms, lambda outcome: job.end(_result(outcome, output)))
 
@@ -111,6 +115,12 @@ def _result(outcome: SwitchOutcome, output: str = "") -> FenceAgentResult:
         return FenceAgentResult(ok=True, rc=SUCCESS, output=output, exec_ms=outcome.exec_ms)
     fate, reason = ("timeout", "the agent timed out") if outcome.timed_out else ("done", "the switch refused")
     return FenceAgentResult(ok=False, rc=FAILURE, fate=fate, reason=reason, exec_ms=outcome.exec_ms)  # type: ignore[arg-type]
+
+
+def _power(outcome: SwitchOutcome, target: Node) -> FenceAgentResult:
+    if not outcome.ok or target.powered:
+        return _result(outcome)
+    return FenceAgentResult(ok=False, rc=STATUS_OFF, reason="Status: OFF", exec_ms=outcome.exec_ms)
 
 
 def _await(process: Process, operation: str, request: AwaitFenceAgent) -> None:

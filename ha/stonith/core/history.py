@@ -34,6 +34,14 @@ class FenceLog:
         self._events = [event for event in self._events if target and event.target != target]
         return [self._persist()]
 
+    def merge(self, events: list[FenceEvent]) -> list[Effect]:
+        """What another node knows: events that are not known here are put in their places."""
+        missing = [event for event in events if event not in self._events and event.state != "pending"]
+        if not missing:
+            return []
+        self._events = sorted([*self._events, *missing], key=lambda event: event.at_s)[-MAX_EVENTS:]
+        return [self._persist()]
+
     def of(self, target: str) -> list[FenceEvent]:
         return [event for event in self._events if target in ("", event.target)]
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 from ha.ccm.msg import ViewId
 from ha.machine import Arm, Client, Disarm, Effect, Everyone, Instant, Local, Note, Remote, Reply, Send
+from ha.stonith.core.brake import Brake
 from ha.stonith.core.history import FenceLog
 from ha.stonith.core.plan import Plan, executors, make_plan
 from ha.stonith.core.registry import Registry
@@ -60,6 +61,7 @@ class Request:
     target_was_member: bool
     due_ms: Instant = 0  # when its delay is over
     state: Literal["held", "delayed", "trying", "over"] = "held"
+    braked: bool = False  # delayed because too many nodes went at once
     plan: Plan | None = None
     level: int = 0
     step: int = 0
@@ -79,6 +81,7 @@ class Leader:
         self._registry = registry
         self._log = log
         self._run_here = run_here
+        self._brake = Brake(registry)
         self._requests: dict[str, Request] = {}
         self._answers: OrderedDict[str, Fenced] = OrderedDict()
         self._down: dict[tuple[str, FenceAction], tuple[Fenced, Instant]] = {}  # led here, not seen since
@@ -104,19 +107,37 @@ class Leader:
             return [Note("notice", text), *self._tell(asker, message.request_id, down)]
         equal = self._under_way(message.target, message.action)
         if equal is not None:
-            if (asker, message.request_id) not in equal.askers:
-                equal.askers.append((asker, message.request_id))
-                return [Note("info", f"{_who(asker)} too asks for {message.action} of {message.target}, under way")]
-            return []
+            return self._merge(equal, message, asker, now)
+        disarmed = self._brake.disarmed(self._unix_s(now)) if _is_clusters(asker) and message.action != "on" else ""
+        if disarmed:
+            return self._refuse(message, asker, disarmed)
         if _key(asker, message.request_id) in self._requests:
             return self._refuse(message, asker, f"request {message.request_id} is another one, under way")
         if len(self._requests) >= MAX_REQUESTS:
             return self._refuse(message, asker, f"{MAX_REQUESTS} fences are under way")
         return self._accept(message, asker, now)
 
+    def _merge(self, equal: Request, message: FenceNode, asker: Asker, now: Instant) -> list[Effect]:
+        """The same is under way already: one fence answers both. A person's word lets go a fence that is braked."""
+        if (asker, message.request_id) in equal.askers:
+            return []
+        equal.askers.append((asker, message.request_id))
+        effects: list[Effect] = [
+            Note("info", f"{_who(asker)} too asks for {message.action} of {message.target}, under way")
+        ]
+        if equal.braked and isinstance(asker, Client):
+            equal.due_ms = now
+            equal.deadline_ms = now + equal.timeout_ms
+            effects += [Disarm(f"begin {equal.key}"), Arm(f"expire {equal.key}", equal.deadline_ms)]
+            effects += self.begin(equal.key, now)
+        return effects
+
     def _accept(self, message: FenceNode, asker: Asker, now: Instant) -> list[Effect]:
         timeout_ms = max(MIN_TIMEOUT_MS, message.timeout_ms)
         delay_ms = max(0, message.delay_ms)
+        is_lost = _is_clusters(asker) and message.action != "on" and message.target.lower() not in self.members
+        brake_ms = self._brake.hold_ms(message.target.lower(), now) if is_lost else 0
+        delay_ms = max(delay_ms, brake_ms)
         request = Request(
             key=_key(asker, message.request_id),
             target=message.target.lower(),
@@ -127,12 +148,20 @@ class Leader:
             deadline_ms=now + delay_ms + timeout_ms,
             target_was_member=message.target.lower() in self.members,
             due_ms=now + delay_ms,
+            braked=brake_ms > 0,
         )
         self._requests[request.key] = request
         effects: list[Effect] = [
             Note("notice", f"{request.action} of {request.target} is asked for by {_who(asker)}"),
             Arm(f"expire {request.key}", request.deadline_ms),
         ]
+        if brake_ms > 0:
+            text = (
+                f"more nodes were lost at once than fencing-mass-limit: {request.target} is fenced in "
+                f"{brake_ms // 1000} s, or at once by stonith_admin --reboot {request.target}; its "
+                "resources do not move until then"
+            )
+            effects.append(Note("error", text))
         if delay_ms > 0:
             request.state = "delayed"
             return [*effects, Arm(f"begin {request.key}", now + delay_ms)]
@@ -169,6 +198,7 @@ class Leader:
         if request is None or request.state == "trying":
             return []  # the timer had run out when it was disarmed
         request.state = "held"
+        request.braked = False
         busy = any(r.target == request.target and r.state == "trying" for r in self._requests.values())
         if busy or not self._registry.known:
             return []
@@ -207,7 +237,7 @@ class Leader:
 
     def _try_next(self, request: Request, now: Instant) -> list[Effect]:
         assert request.plan is not None
-        stale = self._stale_reason(request)
+        stale = self._stale_reason(request, now)
         if stale:
             request.failures.append(stale)
             return self._finish(request, False, now)
@@ -255,8 +285,12 @@ class Leader:
         default_ms = left_ms if is_last else left_ms // 2
         return min(left_ms, device.timeout_ms(action, default_ms) if device else default_ms)
 
-    def _stale_reason(self, request: Request) -> str:
-        """A target that came back in a newer view is not shot for what happened in the old one."""
+    def _stale_reason(self, request: Request, now: Instant) -> str:
+        """A target that came back in a newer view is not shot for what happened in the old one; nor does the cluster
+        begin another try once fencing is disarmed."""
+        disarmed = self._brake.disarmed(self._unix_s(now)) if request.action != "on" else ""
+        if disarmed and all(_is_clusters(asker) for asker, _ in request.askers):
+            return disarmed
         if request.view is None or self.newest_view is None or request.view >= self.newest_view:
             return ""
         if request.target in self.members and not request.target_was_member:
@@ -355,6 +389,7 @@ class Leader:
             state="success" if told.ok else "failed",
             at_s=told.at_s,
             reason=told.reason,
+            exec_ms=told.exec_ms,
         )
 
     def confirm(self, request_id: str, target: str, asker: Asker, now: Instant) -> list[Effect]:
@@ -381,8 +416,13 @@ class Leader:
     def members_changed(self, now: Instant) -> list[Effect]:
         """An order to a node that has left will not be answered."""
         self._forget_down(self.members)
+        self._brake.seen(self.members)
         effects: list[Effect] = []
         for request in list(self._requests.values()):
+            if request.braked and request.target in self.members:
+                request.failures.append(f"{request.target} is a member again")
+                effects += self._finish(request, False, now)
+                continue
             gone = request.executor != self._node and request.executor not in self.members
             if request.attempt is not None and gone:
                 effects += self._attempt_failed(request, f"{request.executor} has left the cluster", now)
@@ -399,6 +439,13 @@ class Leader:
             if request.attempt is not None and request.executor == node != self._node:
                 effects += self.repeat(request.key, now)
         return effects
+
+    def held(self) -> list[str]:
+        """Targets that the brake holds back."""
+        return sorted(request.target for request in self._requests.values() if request.braked)
+
+    def _unix_s(self, now: Instant) -> float:
+        return (now + self.wall_offset_ms) / 1_000
 
     def pending(self, now: Instant) -> list[FenceEvent]:
         at_s = (now + self.wall_offset_ms) // 1000
@@ -423,6 +470,11 @@ def _answer(asker: Asker, message: Fenced) -> Effect:
 def _key(asker: Asker, request_id: str) -> str:
     """A program cannot lay claim to a request of the crmd's by choosing its id."""
     return f"{'program' if isinstance(asker, Client) else asker.module} {request_id}"
+
+
+def _is_clusters(asker: Asker) -> bool:
+    """Whether the cluster asks, not a person or program."""
+    return not isinstance(asker, Client)
 
 
 def _who(asker: Asker) -> str:

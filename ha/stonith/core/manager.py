@@ -10,8 +10,10 @@ from ha.ccm.msg import MembershipEvent, ViewId
 from ha.cib.msg import Answer, Changed, Subscribe
 from ha.heartbeat.msg import ModuleStatus
 from ha.machine import (
+    Arm,
     Client,
     Connected,
+    Disarm,
     Effect,
     Event,
     Execute,
@@ -32,9 +34,11 @@ from ha.machine import (
     Wall,
     Wire,
 )
+from ha.stonith.core.drills import DrillMaster
 from ha.stonith.core.executor import Executor, Task
 from ha.stonith.core.history import FenceLog
 from ha.stonith.core.leader import EVERY_STONITHD, Leader
+from ha.stonith.core.readiness import findings, node_fencing
 from ha.stonith.core.registry import CIB, Registry
 from ha.stonith.model.device import Device
 from ha.stonith.model.execution import (
@@ -50,6 +54,7 @@ from ha.stonith.model.execution import (
     KillFenceAgent,
 )
 from ha.stonith.model.records import (
+    DRILLS,
     HISTORY,
     OUTCOMES,
     REGISTERED,
@@ -67,13 +72,20 @@ from ha.stonith.msg import (
     DeviceOperationDone,
     DeviceRan,
     Devices,
+    DrillDevices,
+    DrillOrder,
+    DrillReport,
+    DrillsBegun,
     Fenced,
     FenceEvent,
     FenceHistory,
     FenceNode,
     FenceReport,
+    FencingStatus,
     ForgetFenceHistory,
     GetFenceHistory,
+    GetFencingStatus,
+    KnownFences,
     ListDevices,
     RunDevice,
 )
@@ -99,6 +111,8 @@ class FenceManager:
         self._registry = Registry()
         self._log = FenceLog()
         self._leader = Leader(node=node, registry=self._registry, log=self._log, run_here=self._run_here)
+        self._drills = DrillMaster(node=node, registry=self._registry, hands=self._hands)
+        self._disarmed = False
         self._executor: Executor | None = None
         self._held: deque[Event] | None = deque()  # None once adoption is over
         self._outcomes: OrderedDict[str, DeviceRan] = OrderedDict()
@@ -110,7 +124,7 @@ class FenceManager:
             case Started():
                 return self._start(event)
             case Wall(offset_ms):
-                self._leader.wall_offset_ms = offset_ms
+                self._leader.wall_offset_ms = self._drills.wall_offset_ms = offset_ms
                 return []
             case Finished("adopt", AdoptedFences() as adopted):
                 return self._adopt(adopted, now)
@@ -136,6 +150,7 @@ class FenceManager:
             node=self._node, incarnation=event.incarnation, chance=chance, registry=self._registry
         )
         effects = self._log.restore(event.persisted.get(HISTORY))
+        effects += self._drills.restore(event.persisted.get(DRILLS))
         if VIEW in event.persisted:
             try:
                 self._leader.newest_view = decode(event.persisted[VIEW], ViewId)
@@ -217,7 +232,7 @@ class FenceManager:
                 return self._membership(message, now)
             case Local("heartbeat"), ModuleStatus():
                 is_back = message.up and message.module == "stonithd"
-                return self._leader.executor_is_back(message.node, now) if is_back else []
+                return self._peer_is_back(message.node, now) if is_back else []
             case Local("heartbeat"), _:
                 return []  # nodes and links are ccm's affair
             case Local("lrmd"), DeviceOperation():
@@ -232,6 +247,15 @@ class FenceManager:
                 return self._leader.ran(message, node, now)
             case Remote(node, "stonithd"), FenceReport():
                 return self._reported(message, node)
+            case Remote(_, "stonithd"), KnownFences(events=events):
+                return self._log.merge(events)
+            case Remote(node, "stonithd"), DrillOrder(order=order, device=device):
+                return self._drills.ordered(order, device, now) if node != self._node else []
+            case Remote(node, "stonithd"), DrillReport():
+                # Our own comes back too, and tells nothing new.
+                return self._drills.reported(message.drill, message.order, now) if node == message.drill.node else []
+            case Remote(node, "stonithd"), ForgetFenceHistory():
+                return self._log.forget(message.target) if node != self._node else []
         return [Note("warning", f"{type(message).__name__} from {sender} ignored: not for stonithd to do")]
 
     def _receive_from_program(self, client: Client, message: Message, now: Instant) -> list[Effect]:
@@ -243,9 +267,33 @@ class FenceManager:
             case GetFenceHistory():
                 return [Reply(client, self._history(message.request_id, message.target, now))]
             case ForgetFenceHistory():
-                forgotten = self._log.forget(message.target)
+                forgotten = [*self._log.forget(message.target), Send(EVERY_STONITHD, message)]
                 return [*forgotten, Reply(client, self._history(message.request_id, "", now))]
+            case DrillDevices(request_id=request_id, device=device):
+                order = f"{client.program} {self._node} {now} {request_id}"
+                begun = DrillsBegun(request_id=request_id, order=order, expected=self._drills.expected(device))
+                said = Send(EVERY_STONITHD, DrillOrder(order=order, device=device))
+                return [Reply(client, begun), said, *self._drills.ordered(order, device, now)]
+            case GetFencingStatus():
+                return [Reply(client, self._status(message.request_id, now))]
         return [Note("warning", f"{type(message).__name__} from {client.program} ignored: not for stonithd to do")]
+
+    def _status(self, request_id: str, now: Instant) -> FencingStatus:
+        configuration = self._registry.configuration
+        nodes = sorted({*configuration.node_attributes, *self._leader.members})
+        unix_s = (now + self._leader.wall_offset_ms) // 1_000
+        options = configuration.options
+        return FencingStatus(
+            request_id=request_id,
+            enabled=options.enabled,
+            nodes=node_fencing(self._registry, self._log, nodes),
+            drills=[drill for _, drill in sorted(self._drills.known.items())],
+            findings=list(findings(self._registry, self._drills, nodes, unix_s)),
+            drill_interval_ms=options.drill_interval_ms,
+            disarmed_until_s=options.disarmed_until_s if options.disarmed_at(unix_s) else 0,
+            held=self._leader.held(),
+            orders=list(self._drills.answered),
+        )
 
     def _devices(self, target: str) -> list[str]:
         if not target:
@@ -263,6 +311,18 @@ class FenceManager:
         told = [Send(CRMD, message.fenced)] if message.fenced.ok else []
         return [*told, *self._log.add(message.event)]
 
+    def _peer_is_back(self, node: str, now: Instant) -> list[Effect]:
+        """A stonithd that has come or was restarted: repeat our orders, and tell it what it may have missed."""
+        effects = self._leader.executor_is_back(node, now)
+        if node == self._node:
+            return effects
+        peer = Remote(node, "stonithd")
+        effects += [Send(peer, report) for report in self._drills.own()]
+        others = sorted(member for member in self._leader.members if member != node)
+        if others[:1] == [self._node] and self._log.of(""):
+            effects.append(Send(peer, KnownFences(events=self._log.of(""))))
+        return effects
+
     # Views -----------------------------------------------------------------------------------------------------------
 
     def _learn_view(self, view: ViewId | None) -> list[Effect]:
@@ -276,7 +336,7 @@ class FenceManager:
         if message.view is None:
             return []  # evicted: whoever fences now knows its members from its own node's ccm
         effects = self._learn_view(message.view.id)
-        self._leader.members = message.view.names()
+        self._leader.members = self._drills.members = message.view.names()
         return effects + self._leader.members_changed(now)
 
     # The configuration -----------------------------------------------------------------------------------------------
@@ -287,7 +347,18 @@ class FenceManager:
         for device in self._registry.wants_list(self._node):
             if self._hands().find(f"list {device.id}") is None:
                 effects += self._hands().submit(self._list_task(device), now)
+        effects += self._drills.configured(now) + self._watch_disarming(now)
         return effects + self._leader.begin_held(now)
+
+    def _watch_disarming(self, now: Instant) -> list[Effect]:
+        """Say it when fencing is disarmed, and when it is armed again."""
+        options = self._registry.configuration.options
+        left_ms = options.disarmed_until_s * 1_000 - (now + self._leader.wall_offset_ms)
+        was, self._disarmed = self._disarmed, left_ms > 0
+        if self._disarmed:
+            text = f"fencing is DISARMED for {left_ms // 1000} s: a lost node's resources are started nowhere else"
+            return [*([] if was else [Note("error", text)]), Arm("armed", now + left_ms)]
+        return [Disarm("armed"), Note("notice", "fencing is armed again")] if was else []
 
     def _list_task(self, device: Device) -> Task:
         def on_end(result: FenceAgentResult, now: Instant) -> list[Effect]:
@@ -435,6 +506,10 @@ class FenceManager:
                 return self._hands().delay_over(timer, now)
             case "guard":
                 return self._hands().overdue(name)
+            case "drill":
+                return self._drills.fired(name, now)
+            case "armed":
+                return self._watch_disarming(now)
             case "query":
                 return self._registry.query_overdue(now)
             case _:

@@ -230,7 +230,8 @@ def fence_result(end: End) -> FenceAgentResult:
 
 
 def _failure(end: End, fate: str, reason: str, rc: int = FAILURE) -> FenceAgentResult:
-    return FenceAgentResult(ok=False, rc=rc, fate=fate, reason=reason, exec_ms=end.exec_ms)  # type: ignore[arg-type]
+    output = end.stdout.decode("utf-8", "replace")
+    return FenceAgentResult(ok=False, rc=rc, fate=fate, reason=reason, output=output, exec_ms=end.exec_ms)  # type: ignore[arg-type]
 
 
 def _last_words(end: End) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ha.stonith.model.device import Device
+from ha.stonith.model.options import FencingOptions, read_options
 
 MAX_CONFIGURATION_BYTES = 64_000_000
 MAX_REGEX_LENGTH = 1_000
@@ -43,6 +44,7 @@ class Configuration:
     levels: tuple[Level, ...] = ()
     node_attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
+    options: FencingOptions = field(default_factory=FencingOptions)
 
     def levels_of(self, target: str) -> list[tuple[str, ...]]:
         """The devices of each level for the target, in order of index; empty without a topology for it.
@@ -77,7 +79,8 @@ def parse_configuration(text: str | bytes) -> Configuration:
     nodes = _node_attributes(configuration)
     levels, complaints = _levels(configuration)
     devices = _devices(configuration, _bans(configuration))
-    return Configuration(devices, levels, nodes, tuple(complaints))
+    options, mistakes = read_options(configuration)
+    return Configuration(devices, levels, nodes, (*complaints, *mistakes), options)
 
 
 def _devices(configuration: etree._Element, bans: dict[str, frozenset[str]]) -> dict[str, Device]:

@@ -105,12 +105,12 @@ class Device:
         }
         if target:
             options["nodename"] = target
-            argument = self._host_argument(traits)
+            argument = self.host_argument(traits)
             if argument:
                 options[argument] = self.host_map.get(target, target)
         return options
 
-    def _host_argument(self, traits: AgentTraits) -> str:
+    def host_argument(self, traits: AgentTraits) -> str:
         configured = self.parameters.get("pcmk_host_argument", "")
         if configured:
             return "" if configured == "none" else configured

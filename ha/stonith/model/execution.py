@@ -44,7 +44,7 @@ class AwaitFenceAgent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FenceAgentResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`ok` is an exit code of 0. `output` is what the agent printed (for `list`), `reason` why it failed."""
+    """`ok` is an exit code of 0. `output` is what the agent printed, `reason` why it failed."""
 
     ok: bool
     rc: int = 0

@@ -7,18 +7,20 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from ha.stonith.msg import DeviceRan, FenceEvent
+from ha.stonith.msg import DeviceDrill, DeviceRan, FenceEvent
 
 VIEW = "view"
 """The name of the durable datum: the newest view known (P2)."""
 HISTORY = "history"
 """The name of the durable datum: the fence history."""
+DRILLS = "drills"
+"""The name of the durable datum: what the drills of all nodes gave last."""
 OUTCOMES = "outcomes"
 """The record of recent fence actions carried out here, for requests that are repeated."""
 REGISTERED = "registered"
 """The record of the devices that the LRM has started here."""
 
-Kind = Literal["fence", "monitor", "list"]
+Kind = Literal["fence", "monitor", "list", "drill"]
 T = TypeVar("T")
 
 
@@ -47,6 +49,10 @@ class Registered(msgspec.Struct, frozen=True):
 
 class History(msgspec.Struct, frozen=True):
     events: list[FenceEvent]
+
+
+class Drills(msgspec.Struct, frozen=True):
+    drills: list[DeviceDrill]
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -35,7 +35,7 @@ def test_killed_after_any_effect(victim: str, constraints: str) -> None:
         assert len(world.called()) == 1, f"killed after effect {kill_at}"
         assert world.nodes["n1"].fenced(), f"killed after effect {kill_at}"
         assert all(told.ok for told in world.nodes["n1"].fenced())
-        assert all(node.jobs == {} for node in world.nodes.values()), f"killed after effect {kill_at}"
+        assert all(node.left_jobs() == [] for node in world.nodes.values()), f"killed after effect {kill_at}"
 
 
 def test_an_adopted_fence_that_fails_is_told_and_left_to_the_others() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ha.ccm.msg import Member, MembershipEvent, View, ViewId
 from ha.cib.msg import Answer, Changed, Query, Subscribe, Version
+from ha.heartbeat.msg import ModuleStatus
 from ha.machine import (
     Arm,
     Client,
@@ -199,7 +200,7 @@ class Node:
                     duration_ms = request.timeout_ms
                     result = FenceAgentResult(ok=False, rc=1, fate="timeout", reason="the agent did not end")
                 call = Call(self.name, request.job, request, self.world.now, self.world.now + duration_ms, result)
-                assert request.target != self.name or request.action == "on"
+                assert request.target != self.name or request.action in ("on", "status")
                 self.world.calls.append(call)
                 self.jobs[request.job] = (request.ticket, call)
                 self.awaited[request.job] = operation
@@ -228,6 +229,11 @@ class Node:
             case _:
                 raise AssertionError(request)
 
+    def left_jobs(self) -> list[Call]:
+        """Jobs that have ended, or never will, and were not dropped."""
+        calls = [call for _, call in self.jobs.values()]
+        return [call for call in calls if call.end_ms is None or call.end_ms <= self.world.now]
+
     def due_ms(self) -> list[int]:
         ends = [self.jobs[job][1].end_ms for job in self.awaited]
         return [*self.timers.values(), *(end for end in ends if end is not None)]
@@ -253,13 +259,16 @@ class World:
         behave: Callable[[str, RunFenceAgent], Behaviour] = lambda node, request: OK,
         constraints: str = "",
         topology: str = "",
+        **options: str,
     ) -> None:
         self.now = 1_000
         self.behave = behave
         self.metadata = METADATA
         self.answers_metadata = True
         self.configuration = (
-            "<configuration><nodes>"
+            "<configuration><crm_config>"
+            + properties(**options)
+            + "</crm_config><nodes>"
             + "".join(f'<node id="{index}" uname="{name}"/>' for index, name in enumerate(names))
             + f"</nodes><resources>{resources}</resources><constraints>{constraints}</constraints>"
             f"<fencing-topology>{topology}</fencing-topology></configuration>"
@@ -294,6 +303,14 @@ class World:
             node.give(Received(Local("cib"), self.changed(whole=False, sections=("resources",))))
         self.settle()
 
+    def set_options(self, **options: str) -> None:
+        """Other cluster options; underscores stand for hyphens."""
+        _, _, rest = self.configuration.partition("</crm_config>")
+        self.configuration = f"<configuration><crm_config>{properties(**options)}</crm_config>{rest}"
+        for node in self.nodes.values():
+            node.give(Received(Local("cib"), self.changed(whole=False, sections=("crm_config",))))
+        self.settle()
+
     def new_view(self, *members: str) -> None:
         self.instance += 1
         self.members = members
@@ -314,6 +331,14 @@ class World:
             if up and not self.lost_mail(sender, to, message):
                 self.nodes[to].give(Received(Remote(sender, "stonithd"), message))
 
+    def restart(self, name: str) -> None:
+        """Its stonithd was replaced, and signs on again."""
+        self.nodes[name].start()
+        for other in self.nodes.values():
+            if other.up:
+                other.give(Received(Local("heartbeat"), ModuleStatus(node=name, module="stonithd", up=True)))
+        self.settle()
+
     def advance(self, duration_ms: int) -> None:
         until = self.now + duration_ms
         while True:
@@ -328,7 +353,14 @@ class World:
         self.now = until
 
     def called(self) -> list[str]:
-        return [str(call) for call in self.calls if call.request.action not in ("list", "monitor")]
+        return [str(call) for call in self.calls if call.request.action not in ("list", "monitor", "status")]
+
+
+def properties(**options: str) -> str:
+    pairs = "".join(
+        f'<nvpair id="o-{name}" name="{name.replace("_", "-")}" value="{value}"/>' for name, value in options.items()
+    )
+    return f'<cluster_property_set id="cib-bootstrap-options">{pairs}</cluster_property_set>'
 
 
 def primitive(device: str, agent: str = "fence_test", **parameters: str) -> str:
