@@ -32,7 +32,7 @@ The same five words in every module's folder (a file, or a folder when it grows)
 Imports point down only:
 
     cli > sim > crm > pe | te | lrm | stonith | attrd > cib > ccm > heartbeat | logd
-        > shell > rmd > apphbd > ipc > every module's msg > machine | root
+        > shell > rmd > apphbd > ipc > every module's msg > whole_file | machine | root
 """
 
 __version__ = "0.1.0"

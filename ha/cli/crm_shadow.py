@@ -10,11 +10,11 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ha import whole_file
 from ha.cli.exit_codes import Exit
 from ha.cli.result_output import add_version
 
@@ -225,10 +225,7 @@ def _read(name: str) -> bytes:
 
 def _write(name: str, data: bytes) -> None:
     """In one step, readable by its owner alone: it holds what the CIB holds."""
-    target = _file(name)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as new:
-        new.write(data)
-    os.replace(new.name, target)
+    whole_file.replace(_file(name), data)
 
 
 def _source(options: argparse.Namespace) -> CibSource:

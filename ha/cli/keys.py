@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
+from ha import whole_file
 from ha.cli.exit_codes import Exit
 from ha.heartbeat.io.config import load_authkeys
 from ha.heartbeat.model.authkeys import LEGACY, MAX_KEYS, SECRET_BYTES, AuthKeys, AuthKeysError, Key, Method, render
@@ -127,23 +126,9 @@ def _load(root: Root) -> AuthKeys:
 
 
 def _write(path: Path, made: AuthKeys) -> None:
-    """All or nothing: readers see the old file or the new one, and a crash leaves one of them."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".authkeys.", delete=False) as file:  # mode 0600
-            try:
-                file.write(HEADER + render(made))
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        whole_file.replace(path, (HEADER + render(made)).encode())
     except OSError as error:
         _fail(f"{path}: {error.strerror}", Exit.CANNOT_CREATE)
 

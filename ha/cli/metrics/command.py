@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from ha import __version__
+from ha import __version__, whole_file
 from ha.cli.exit_codes import Exit
 from ha.cli.metrics import cluster_families, failover_families, node_families
 from ha.cli.metrics.openmetrics import Family, render
@@ -44,7 +42,7 @@ def metrics(prefix: str | None, target: Path | None) -> None:
         click.echo(text, nl=False)
         return
     try:
-        replace(target, text)
+        whole_file.replace(target, text.encode(), mode=FILE_MODE, durable=False)
     except OSError as error:
         _fail(f"{target}: {error.strerror}", Exit.CANNOT_CREATE)
 
@@ -90,22 +88,6 @@ def _of_log(root: Root) -> list[Family] | None:
     if not paths:
         return None
     return [] if phases is None else list(failover_families.families_of(phases))
-
-
-def replace(target: Path, text: str) -> None:
-    """A reader sees the old file or the new one, whole. Not synced: after a power cut the next run writes it anew.
-
-    Raises OSError.
-    """
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), FILE_MODE)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _fail(text: str, status: Exit) -> NoReturn:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ha import whole_file
 from ha.pe.core import CibError
 from ha.pe.io.collector import paused_collector
 from ha.pe.io.kept_cib import KeptCib
@@ -84,8 +84,4 @@ def save(request: Decide, path: Path) -> None:
     if start >= 0 and b"execution-date=" not in text[start : text.find(b">", start)]:
         at = start + len(b"<cib")
         text = text[:at] + f' execution-date="{request.now_s}"'.encode() + text[at:]
-    partial = path.with_suffix(".part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-    partial.replace(path)
+    whole_file.replace(path, text, mode=0o640, durable=False)

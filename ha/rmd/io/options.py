@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor import loggers
 from supervisor.options import ProcessConfig, ServerOptions, UnhosedConfigParser
 
+from ha import whole_file
 from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.model import ConfigError
 from ha.rmd.io import child
@@ -93,10 +94,7 @@ def write_configuration(root: Root, stanzas: Path) -> Path:
         "stanzas": stanzas,
     }
     for name, text in ((CONFIGURATION, _SERVER), (CLIENT_CONFIGURATION, _CLIENT)):
-        path = root.run_dir / name
-        temporary = path.with_name(f".{name}.{os.getpid()}")
-        temporary.write_text(text.format(**names), encoding="utf-8")
-        os.replace(temporary, path)
+        whole_file.replace(root.run_dir / name, text.format(**names).encode(), mode=0o644, durable=False)
     return root.run_dir / CONFIGURATION
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ha import whole_file
 from ha.ipc.limits import MAX_PERSISTED_BYTES
 from ha.shell import durable
 
@@ -25,8 +26,9 @@ def test_the_last_save_wins_and_is_private(tmp_path: Path) -> None:
 
 def test_what_a_crash_left_half_written_is_not_loaded(tmp_path: Path) -> None:
     durable.save(tmp_path, "view", b"whole")
-    (tmp_path / ("view" + durable.TEMPORARY_SUFFIX)).write_bytes(b"hal")
+    (tmp_path / ("view" + whole_file.SUFFIX)).write_bytes(b"hal")
     assert durable.load(tmp_path) == {"view": b"whole"}
+    assert [path.name for path in tmp_path.iterdir()] == ["view"]
 
 
 def test_a_file_that_cannot_be_ours_is_named(tmp_path: Path) -> None:
