@@ -10,8 +10,7 @@ import pytest
 
 from ha.cib.model.document import Document
 from ha.cib.schema import load
-
-CASES = Path(__file__).parents[3] / "shared" / "conformance"
+from tests.conformance.cases import VISIBLE
 
 EXCEPTIONS = {
     "colocation-influence.xml": "influence='invalid' is not allowed",  # tests how the scheduler takes a bad value
@@ -23,7 +22,7 @@ EXCEPTIONS = {
 
 @pytest.mark.parametrize("folder", ["scheduler", "random"])
 def test_real_cibs_are_valid(folder: str) -> None:
-    archive = CASES / folder / "cases.tar.xz"
+    archive = VISIBLE / folder / "cases.tar.xz"
     if not archive.exists():
         pytest.skip("the conformance cases are not beside this checkout (../shared/conformance)")
     count = 0

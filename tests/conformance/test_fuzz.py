@@ -10,7 +10,7 @@ import pytest
 
 from ha.cli.crm_simulate import main as crm_simulate
 from ha.cli.exit_codes import Exit
-from tests.conformance.fuzz import EXAMPLE, attempt
+from tests.conformance.fuzz import EXAMPLE, attempt, time_limit
 from tests.conformance.mutations import BOMB, mutated
 
 
@@ -47,3 +47,9 @@ def test_a_parameter_whose_name_is_no_attribute_is_written_as_an_element(name: s
     pair = f'<instance_attributes id="A-i"><nvpair id="A-i-p" name="{name}" value="v"/></instance_attributes>'
     cib = EXAMPLE.replace(b"<operations>", pair.encode() + b"<operations>", 1)
     assert attempt(1, cib, tmp_path / "cib.xml") == ("", Exit.OK)
+
+
+def test_what_comes_to_no_end_is_found() -> None:
+    with pytest.raises(TimeoutError, match="not done"), time_limit(0.05):
+        while True:
+            pass
