@@ -27,14 +27,13 @@ class Synapse:
 
 def completable(synapses: list[Synapse]) -> list[Synapse]:
     """The synapses that can all be done, in the same order; the inputs of some are fewer."""
-    while True:
-        stuck = _stuck(synapses)
-        if not stuck:
-            return synapses
+    whole = synapses
+    while stuck := _stuck(synapses):
         ring = _ring(stuck)
         opened = ring is not None and _open(ring)
         if not opened:
             synapses = _without_one_hold_up(synapses, stuck, ring)
+    return synapses if synapses is whole else _without_idle(synapses)
 
 
 def _stuck(synapses: list[Synapse]) -> dict[int, Synapse]:
@@ -140,6 +139,40 @@ def _without_one_hold_up(
     return [synapse for synapse in synapses if synapse.action.id not in held]
 
 
+def _announces(action: Action) -> bool:
+    """Whether an action is a notification or a mark, and so changes nothing by itself."""
+    return action.task != "stonith" and (action.task == "notify" or action.has(PSEUDO))
+
+
+def _without_idle(synapses: list[Synapse]) -> list[Synapse]:
+    """Leaves out the notifications and marks of resources that no work comes before or after.
+
+    Else they would be all that is left to do, and be done again by each transition.
+    """
+    before = {s.action.id: [relation.action.id for relation in s.inputs] for s in synapses}
+    after: dict[int, list[int]] = {}
+    for follower, firsts in before.items():
+        for first in firsts:
+            after.setdefault(first, []).append(follower)
+    work = [synapse.action.id for synapse in synapses if not _announces(synapse.action)]
+    busy = _reached(work, before) | _reached(work, after)
+    idle = {s.action.id for s in synapses if s.action.id not in busy and s.action.resource is not None}
+    for synapse in synapses:
+        synapse.inputs[:] = [relation for relation in synapse.inputs if relation.action.id not in idle]
+    return [synapse for synapse in synapses if synapse.action.id not in idle]
+
+
+def _reached(starts: list[int], steps: dict[int, list[int]]) -> set[int]:
+    found = set(starts)
+    waiting = list(starts)
+    while waiting:
+        for id in steps.get(waiting.pop(), ()):
+            if id not in found:
+                found.add(id)
+                waiting.append(id)
+    return found
+
+
 def _announcements(synapses: list[Synapse], held: set[int]) -> set[int]:
     """The notifications and marks that only announce what is held back; else they would be repeated for ever."""
     followers: dict[int, list[int]] = {}
@@ -154,8 +187,7 @@ def _announcements(synapses: list[Synapse], held: set[int]) -> set[int]:
             first = relation.action
             if first.id in held or first.id in idle or first.id not in by_id:
                 continue
-            announces = first.task == "notify" or first.has(PSEUDO)
-            if announces and first.task != "stonith" and all(id in held or id in idle for id in followers[first.id]):
+            if _announces(first) and all(id in held or id in idle for id in followers[first.id]):
                 idle.add(first.id)
                 waiting.append(first.id)
     return idle

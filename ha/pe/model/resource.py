@@ -351,11 +351,15 @@ class Resource(ABC):
                 chosen = node
         return chosen, len(self.active), clean
 
+    def hosts(self) -> list[Node]:
+        """The nodes it is active on, in the order in which one is looked for that stands for it."""
+        return self.active
+
     @property
     def current_node(self) -> Node | None:
         """The node it is taken to run on. Searching ends with the first one that satisfies."""
         chosen: Node | None = None
-        for node in self.active:
+        for node in self.hosts():
             happy = node.online and not node.unclean
             keep_looking = False
             if self.migration_source is not None:

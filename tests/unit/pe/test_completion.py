@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from ha.pe.core import schedule
 from ha.pe.core.completion import Synapse, completable
 from ha.pe.model.action import FIRST_IMPLIES_THEN, ORDERED, PSEUDO, RUNNABLE, Action, Relation
+from ha.pe.model.resource import Resource
+from tests.unit.pe.small_cib import NOW, cib, primitive
 
 
-def actions(*tasks: str) -> list[Action]:
+def actions(*tasks: str, resource: Resource | None = None) -> list[Action]:
     found = []
     for id, task in enumerate(tasks, 1):
-        action = Action(id, f"R{id}_{task}_0", task, None, None)
+        action = Action(id, f"R{id}_{task}_0", task, resource, None)
         action.set(RUNNABLE)
         if task == "mark":
             action.set(PSEUDO)
@@ -61,3 +64,12 @@ def test_an_announcement_that_others_wait_for_is_made() -> None:
     synapses = graph(found[:3], (1, 0, ORDERED), (2, 0, ORDERED))
     synapses[1].inputs.append(Relation(found[3], FIRST_IMPLIES_THEN))
     assert left(completable(synapses)) == [1, 3]
+
+
+def test_what_only_announces_is_left_out_where_something_is_held_back() -> None:
+    some = schedule(cib(resources=primitive("A")), NOW).cluster.resources[0]
+    found = actions("mark", "notify", "mark", "notify", "stop", "notify", "start", "start", resource=some)
+    announced = ((1, 0, ORDERED), (2, 1, ORDERED), (4, 3, ORDERED), (5, 4, ORDERED))
+    ring = ((6, 7, FIRST_IMPLIES_THEN), (7, 6, FIRST_IMPLIES_THEN))
+    assert left(completable(graph(found[:6], *announced))) == [1, 2, 3, 4, 5, 6]
+    assert left(completable(graph(found, *announced, *ring))) == [4, 5, 6]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ha.pe.core import schedule
 from tests.unit.pe.small_cib import DUMMY, NOW, absent, cib, operation, plan, primitive, running
 
 FENCING = {"stonith-enabled": "true"}
@@ -227,3 +228,13 @@ def test_the_next_moment_that_matters_is_told() -> None:
     counts = {"n1": {"fail-count-A#monitor_10000": "1", "last-failure-A#monitor_10000": str(NOW - 10)}}
     text = cib(resources=primitive("A", meta={"failure-timeout": "60s"}), history=known, transient=counts)
     assert schedule(text, NOW).recheck_at_s == NOW + 51
+
+
+def test_a_bundle_stands_where_its_first_container_runs() -> None:
+    bundle = '<bundle id="B"><podman image="i" replicas="2"/><network ip-range-start="192.0.2.1"/></bundle>'
+    known = [running("B-podman-1", "n1"), running("B-podman-0", "n2")]
+    found = schedule(cib(resources=bundle, history=known), NOW).cluster.find("B")
+    assert found is not None
+    assert [node.name for node in found.hosts()] == ["n2", "n1"]
+    assert found.current_node is not None
+    assert found.current_node.name == "n2"

@@ -106,6 +106,10 @@ class Bundle(Resource):
     def instances(self) -> list[Resource]:
         return [replica.container for replica in self.replicas]
 
+    def hosts(self) -> list[Node]:
+        """Of the containers, replica by replica."""
+        return list(dict.fromkeys(node for container in self.instances() for node in container.active))
+
     @property
     def bundled_resource(self) -> Resource | None:
         return self.child
