@@ -3,7 +3,8 @@
 
 A transition must complete, and what the policy engine decides afterwards must come to rest: the second run finds
 nothing left to do. The clusters come from the generator beside Pacemaker's cases, and have failures in their status.
-Where it is not here, it says so and does nothing.
+Where it is not here, it says so and does nothing. Of what never comes to rest it tells the kind (`restless`), and with
+`--simulate PROGRAM` whether another crm_simulate does the same in the same states.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from lxml import etree
-
 from ha.cli.crm_simulate.edited_cib import EditedCib
 from ha.cli.plan.cluster_player import ClusterPlayer
 from ha.pe.core import decide_on, read
 from ha.pe.io.collector import paused_collector
+from ha.pe.model.cluster import Cluster
 from tests.conformance.cases import VISIBLE
 from tests.conformance.oracle import seed_range
+from tests.conformance.restless import Turn, decides_alike, kind_of, work_in
 
 NOW_S = 1_700_000_000
 """The generator's execution date."""
@@ -46,6 +47,8 @@ class Outcome:
     verdict: str
     runs: int = 0
     notes: list[str] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    """The last three decisions, of which the kind of restlessness is read."""
 
 
 def load_generator(path: Path) -> ModuleType:
@@ -70,12 +73,11 @@ def play(seed: int, cib: bytes) -> Outcome:
         if not left:
             break
         outcome.runs += 1
+        outcome.turns = [*outcome.turns[-2:], Turn(copy.text(), tuple(sorted(left)))]
         if outcome.runs > 1:
             probes_only = all("_monitor_0@" in action for action in left)
             outcome.notes.append(f"run {outcome.runs}: {', '.join(left[:8])}{' ...' if len(left) > 8 else ''}")
-        complete = ClusterPlayer(copy, graph, (), lambda name, known=cluster: known.find(name) is not None,
-                          lambda _: None, outcome.notes.append).play()  # fmt: skip
-        if not complete:
+        if not _carried_out(copy, graph, cluster, outcome.notes):
             outcome.verdict = UNFINISHED
             return outcome
     else:
@@ -85,10 +87,13 @@ def play(seed: int, cib: bytes) -> Outcome:
     return outcome
 
 
-def work_in(graph: bytes) -> list[str]:
-    """The actions of a graph, by key and node. Marks alone are no work."""
-    actions = etree.fromstring(graph).iterfind("synapse/action_set/*")
-    return [f"{a.get('operation_key')}@{a.get('on_node', '')}" for a in actions if a.tag != "pseudo_event"]
+def _carried_out(copy: EditedCib, graph: bytes, cluster: Cluster, notes: list[str]) -> bool:
+    """Plays one transition; whether it completed."""
+
+    def is_known(name: str) -> bool:
+        return cluster.find(name) is not None
+
+    return ClusterPlayer(copy, graph, (), is_known, lambda _: None, notes.append).play()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--nodes", type=int, default=8, help="at most")
     p.add_argument("--resources", type=int, default=30, help="at most")
     p.add_argument("--features", default="mix", help="as the generator takes them")
+    p.add_argument("--simulate", type=Path, metavar="PROGRAM", help="ask this crm_simulate about what is restless")
     p.add_argument("--save", type=Path, metavar="DIR", help="write the clusters that are exceptions there")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the exceptions there")
     return p
@@ -111,9 +117,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     make = load_generator(generator).make_random
     exceptions: list[Outcome] = []
     counts: Counter[str] = Counter()
+    kinds: dict[str, list[int]] = defaultdict(list)
     for seed in options.seeds:
         outcome, cib = attempt(seed, make, options)
         counts[outcome.verdict] += 1
+        if outcome.verdict == RESTLESS:
+            kind = kind_of(outcome.turns)
+            same = options.simulate is not None and all(decides_alike(options.simulate, t) for t in outcome.turns[-2:])
+            kinds[kind + (" (so does the other program)" if same else "")].append(seed)
         if outcome.verdict != FINISHED:
             exceptions.append(outcome)
             print(f"seed {seed}: {outcome.verdict} after {outcome.runs}", *outcome.notes, sep="\n    ", flush=True)
@@ -121,6 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.save.mkdir(parents=True, exist_ok=True)
                 (options.save / f"{seed}.xml").write_bytes(cib)
     print(f"{len(options.seeds)} clusters: {dict(counts)}")
+    for kind, seeds in sorted(kinds.items()):
+        print(f"  {len(seeds):4} {kind}: {' '.join(map(str, seeds))}")
     if options.json is not None:
         found = [{"seed": o.seed, "verdict": o.verdict, "runs": o.runs, "notes": o.notes} for o in exceptions]
         options.json.write_text(json.dumps(found, indent=1) + "\n")
