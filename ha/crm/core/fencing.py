@@ -85,13 +85,20 @@ class Fencing:
         if message.ok:
             self.tries.pop(message.target, None)
             if message.action == "on":
-                self.crmd.failures.set(message.target, "#node-unfenced", str(message.at_s or self.context.unix_s()))
+                self._unfenced(message, shot.request)
         else:
             self.context.note("error", f"fencing {message.target} failed: {message.reason}")
         if shot.request is not None:
             self.crmd.transition.fenced(shot.request, message.ok, message.reason)
         elif not message.ok:
             self._retry_later(message.target)
+
+    def _unfenced(self, message: Fenced, request: RequestAction | None) -> None:
+        """The policy engine learns when, and by which definitions of the devices: changed ones unfence anew."""
+        self.crmd.failures.set(message.target, "#node-unfenced", str(message.at_s or self.context.unix_s()))
+        for name, attribute in (("digests_all", "#digests-all"), ("digests_secure", "#digests-secure")):
+            if request is not None and name in request.meta:
+                self.crmd.failures.set(message.target, attribute, request.meta[name])
 
     def _confirmed(self, message: Fenced) -> None:
         """Whoever asked for it. A crmd that is not DC keeps it in mind for the day it is."""

@@ -206,7 +206,7 @@ class Leader:
         if self._registry.is_reading and now < patience_ms:
             return [Arm(f"begin {key}", patience_ms)]
         request.state = "trying"
-        request.plan = make_plan(self._registry, request.target, request.action)
+        request.plan = make_plan(self._registry, request.target, request.action, self.members)
         request.failures += [f"device {name} of the topology is not configured" for name in request.plan.missing]
         if not request.plan.levels and not request.failures:
             count = len(self._registry.configuration.devices)

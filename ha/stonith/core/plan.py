@@ -4,6 +4,10 @@
 With a topology the levels are the configured ones; every device of a level must succeed. Without, each device that
 reaches the target is a level of its own. `reboot` across several devices is: all off, then all on again; so is it for
 an agent that knows no reboot. The target is fenced once everything is off, whatever becomes of "on".
+
+`on` of a member is unfencing: it is there and wants to use what a device guards, so that every device whose meta-data
+calls `on` automatic must let it, and no power switch has anything to do. Where such an agent works on the node itself
+(on_target), no other node can do it.
 """
 
 from __future__ import annotations
@@ -29,7 +33,11 @@ class Plan:
         return sum(len(level) for level in self.levels)
 
 
-def make_plan(registry: Registry, target: str, action: FenceAction) -> Plan:
+def make_plan(registry: Registry, target: str, action: FenceAction, members: tuple[str, ...] = ()) -> Plan:
+    if action == "on" and target in members:
+        guards = [device for device in registry.able(target) if registry.traits(device.agent).unfences]
+        if guards:
+            return Plan((_steps(registry, guards, action),))
     topology = registry.configuration.levels_of(target)
     if not topology:
         return Plan(tuple(_steps(registry, [device], action) for device in registry.able(target)))
@@ -68,5 +76,7 @@ def executors(
         return []
     order = [node, *(member for member in members if member != node)]
     usable = [name for name in order if device.may_run_on(name)]
+    if action == "on" and registry.traits(device.agent).on_target:
+        return [name for name in usable if name == target]
     others = [name for name in usable if name != target]
     return others + ([target] if action == "on" and target in usable else [])

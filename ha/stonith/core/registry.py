@@ -94,7 +94,10 @@ class Registry:
         if found.reason:
             self._traits[agent] = UNREADABLE
             return [Note("warning", f"fence agent {agent}: {found.reason}")]
-        self._traits[agent] = AgentTraits(frozenset(found.parameters), frozenset(found.actions), known=True)
+        self._traits[agent] = AgentTraits(
+            frozenset(found.parameters), frozenset(found.actions), known=True, unfences=found.unfences,
+            on_target=found.on_target,
+        )  # fmt: skip
         return []
 
     @property

@@ -10,6 +10,8 @@ import itertools
 import os
 import re
 import uuid
+from collections.abc import Mapping
+from pathlib import Path
 
 from ha.root import Root
 from ha.runner.model import End, Job
@@ -18,7 +20,8 @@ from ha.runner.runners import Runners
 from ha.runner.server import ForkServer
 from ha.runner.spool import Spool, SpoolError
 from ha.shell import Loop
-from ha.stonith.model.agent_metadata import MetadataError, parse_metadata
+from ha.stonith.io.plugins import ACTIONS, Plugin, PluginError, find_plugin, node_of, plugin_environment
+from ha.stonith.model.agent_metadata import MAX_NAMES, MetadataError, parse_metadata
 from ha.stonith.model.execution import (
     FAILURE,
     AdoptedFenceJob,
@@ -119,26 +122,38 @@ class FenceAdapter:
 
     def _run(self, operation: str, request: RunFenceAgent) -> None:
         path = find(self._places.fence, request.agent)
-        if path is None:
+        plugin = find_plugin(self._root, request.agent) if path is None else None
+        if path is None and plugin is None:
             reason = f"there is no fence agent {request.agent} in {', '.join(map(str, self._places.fence))}"
             missing = FenceAgentResult(ok=False, rc=FAILURE, fate="not installed", reason=reason)
             return self._loop.finish(operation, missing)
         try:
+            argv, environment, stdin = self._call(path, plugin, request)
             job = Job(
                 id=request.job,
-                argv=(str(path),),
-                environment=self._environment,
-                stdin=stdin_lines(request.action, request.options),
+                argv=argv,
+                environment=environment,
+                stdin=stdin,
                 timeout_ms=request.timeout_ms,
                 term_grace_ms=TERM_GRACE_MS,
                 ticket=request.ticket,
                 title=f"ha-runner {self._loop.node} {request.action} {request.target or request.device}",
             )
-            self._runners.start(job, lambda end: self._loop.finish(operation, fence_result(end)))
-        except (OptionError, OSError, SpoolError) as error:
+            codes = EXIT_CODES if plugin is None else {}
+            self._runners.start(job, lambda end: self._loop.finish(operation, fence_result(end, codes)))
+        except (OptionError, PluginError, OSError, SpoolError) as error:
             result = FenceAgentResult(ok=False, rc=FAILURE, fate="error", reason=str(error))
             self._loop.finish(operation, result)
         return None
+
+    def _call(
+        self, path: Path | None, plugin: Plugin | None, request: RunFenceAgent
+    ) -> tuple[tuple[str, ...], dict[str, str], bytes]:
+        """Command, environment and standard input. Raises OptionError, PluginError."""
+        if plugin is None:
+            return (str(path),), self._environment, stdin_lines(request.action, request.options)
+        argv = plugin.argv(request.action, node_of(request.options))
+        return argv, plugin_environment(self._environment, request.options), b""
 
     def _keep(self, request: KeepFenceRecord) -> FenceDone | OSError:
         try:
@@ -173,12 +188,13 @@ class FenceAdapter:
 
     def _read_metadata(self, operation: str, agent: str) -> None:
         path = find(self._places.fence, agent)
-        if path is None:
+        plugin = find_plugin(self._root, agent) if path is None else None
+        if path is None and plugin is None:
             reason = f"there is no such agent in {', '.join(map(str, self._places.fence))}"
             return self._loop.finish(operation, FenceMetadata(reason=reason))
         job = Job(
             id=next(self._metadata_jobs),
-            argv=(str(path),),
+            argv=plugin.argv("metadata", "") if plugin is not None else (str(path),),
             environment=self._environment,
             stdin=b"action=metadata\n",
             timeout_ms=METADATA_TIMEOUT_MS,
@@ -188,7 +204,7 @@ class FenceAdapter:
 
         def on_end(end: End) -> None:
             self._runners.drop(job.id)
-            self._loop.finish(operation, _metadata(end))
+            self._loop.finish(operation, _metadata(end) if plugin is None else _plugin_traits(end))
 
         try:
             self._runners.start(job, on_end)
@@ -202,20 +218,30 @@ def _metadata(end: End) -> FenceMetadata:
     if not result.ok:
         return FenceMetadata(reason=f"it gives no meta-data: {result.reason}")
     try:
-        parameters, actions = parse_metadata(end.stdout)
+        found = parse_metadata(end.stdout)
     except MetadataError as error:
         return FenceMetadata(reason=str(error))
-    return FenceMetadata(parameters=parameters, actions=actions)
+    return FenceMetadata(
+        parameters=found.parameters, actions=found.actions, unfences=found.unfences, on_target=found.on_target
+    )
 
 
-def fence_result(end: End) -> FenceAgentResult:
-    """Success is the exit code 0 and nothing else."""
+def _plugin_traits(end: End) -> FenceMetadata:
+    """The names that a plug-in printed. The target is told apart from them, by the name of a port."""
+    result = fence_result(end, {})
+    if not result.ok:
+        return FenceMetadata(reason=f"it does not name its parameters: {result.reason}")
+    return FenceMetadata(parameters=(*result.output.split()[:MAX_NAMES], "port"), actions=ACTIONS)
+
+
+def fence_result(end: End, codes: Mapping[int, str] = EXIT_CODES) -> FenceAgentResult:
+    """Success is the exit code 0 and nothing else. `codes` are the words for others."""
     output = end.stdout.decode("utf-8", "replace")
     match end.fate:
         case "exited" if end.code == 0:
             return FenceAgentResult(ok=True, output=output, exec_ms=end.exec_ms)
         case "exited":
-            code = f"{EXIT_CODES.get(end.code, 'failed')} (exit code {end.code})"
+            code = f"{codes.get(end.code, 'failed')} (exit code {end.code})"
             return _failure(end, "done", f"{code}{_last_words(end)}", rc=end.code)
         case "signalled":
             return _failure(end, "error", f"the agent was ended by signal {end.code}")

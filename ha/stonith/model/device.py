@@ -31,6 +31,10 @@ class AgentTraits:
     parameters: frozenset[str] = frozenset()
     actions: frozenset[str] = frozenset()
     known: bool = False
+    unfences: bool = False
+    """Its `on` lets a node use what the device guards (a reservation, a port); it comes before resources run there."""
+    on_target: bool = False
+    """Its `on` works on the node itself only."""
 
 
 @dataclass(frozen=True, slots=True)

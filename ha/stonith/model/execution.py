@@ -96,8 +96,13 @@ class ReadFenceMetadata(msgspec.Struct, frozen=True):
 
 
 class FenceMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters and actions that the agent's meta-data names; `reason` when there is none to be had."""
+    """Parameters and actions that the agent's meta-data names; `reason` when there is none to be had.
+
+    `unfences`, `on_target`: as in `ha.stonith.model.device.AgentTraits`.
+    """
 
     parameters: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    unfences: bool = False
+    on_target: bool = False
     reason: str = ""

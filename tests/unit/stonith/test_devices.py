@@ -178,7 +178,8 @@ def test_metadata() -> None:
     document = b"""<?xml version="1.0" ?><resource-agent name="f"><parameters>
       <parameter name="port" deprecated="1"/><parameter name="plug" obsoletes="port"/><parameter/></parameters>
       <actions><action name="on" automatic="0"/><action name="off"/></actions></resource-agent>"""
-    assert parse_metadata(document) == (("plug",), ("on", "off"))
+    found = parse_metadata(document)
+    assert (found.parameters, found.actions) == (("plug",), ("on", "off"))
 
 
 @pytest.mark.parametrize("document", [b"", b"usage: ...", b"<html/>", b"\xff\xfe", b"<resource-agent>" * 9])
