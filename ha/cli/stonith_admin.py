@@ -7,19 +7,22 @@ Options and outputs are those of Pacemaker 2.1's that clients rely on: `-L` ends
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ha import __version__
 from ha.cli.exit_codes import Exit, words
+from ha.cli.fencing.history import moment
 
 if TYPE_CHECKING:
     from ha.machine import Message
     from ha.root import Root
-    from ha.stonith.msg import FenceAction, FenceEvent
+    from ha.stonith.msg import FenceAction, FenceEvent, FencingStatus
 
 T = TypeVar("T")
 
@@ -30,6 +33,13 @@ ANSWER_MARGIN_MS = 5_000
 """Beyond the fence's own time, for stonithd's answer."""
 VALIDATE_TIMEOUT_S = 60
 ACTIONS: dict[str, FenceAction] = {"fence": "off", "reboot": "reboot", "unfence": "on"}
+DEFINITIONS = {
+    "register": "devices are resources of class stonith: pcs stonith create, or crm configure primitive",
+    "deregister": "devices are resources of class stonith: pcs stonith delete, or crm configure delete",
+    "register_level": "levels are in the configuration: pcs stonith level add, or crm configure fencing_topology",
+    "deregister_level": "levels are in the configuration: pcs stonith level remove, or crm configure fencing_topology",
+}
+POLL_S = 0.2
 DEEDS = {"off": "turn off", "on": "turn on", "reboot": "reboot"}
 
 
@@ -50,11 +60,15 @@ class Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROGRAM, description="Fence devices, fencing by hand, the history of fences.", add_help=False)
     parser.add_argument("--help", "--help-all", "-?", action="help", help="show this help")
+    for part in ("output", "definition", "queries", "fence", "additional"):
+        parser.add_argument(f"--help-{part}", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", "-$", action="version", version=f"Heartbeat {__version__}")
     parser.add_argument("--root", help="the node's root directory (default: HA_ROOT, else the machine's own)")
     queries = parser.add_argument_group("queries")
     queries.add_argument("-L", "--list-registered", action="store_true", help="all devices of the configuration")
     queries.add_argument("-l", "--list", metavar="HOST", help="devices that can fence HOST")
+    queries.add_argument("-s", "--list-targets", metavar="DEVICE", help="nodes that DEVICE can fence")
+    queries.add_argument("-Q", "--query", metavar="DEVICE", help="try DEVICE from this node, harmlessly")
     queries.add_argument("-I", "--list-installed", action="store_true", help="fence agents on this machine")
     queries.add_argument("-M", "--metadata", action="store_true", help="an agent's meta-data; needs --agent")
     queries.add_argument("-H", "--history", metavar="NODE", help="fences of NODE (of all nodes: '*'), newest last")
@@ -65,9 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     fencing.add_argument("-B", "--reboot", metavar="HOST", help="power-cycle HOST")
     fencing.add_argument("-U", "--unfence", metavar="HOST", help="switch HOST on")
     fencing.add_argument("-C", "--confirm", metavar="HOST", help="vouch that HOST is down")
+    definition = parser.add_argument_group(
+        "definition", "Devices and levels are part of the configuration; these refuse and say which command changes it."
+    )
+    definition.add_argument("-R", "--register", metavar="DEVICE")
+    definition.add_argument("-D", "--deregister", metavar="DEVICE")
+    definition.add_argument("-r", "--register-level", metavar="TARGET")
+    definition.add_argument("-d", "--deregister-level", metavar="TARGET")
     more = parser.add_argument_group("more")
     more.add_argument("-a", "--agent", help="the fence agent, for --metadata and --validate")
     more.add_argument("-o", "--option", metavar="NAME=VALUE", action="append", default=[], help="for --validate")
+    more.add_argument("-e", "--env-option", metavar="NAME", action="append", default=[],
+                      help="for --validate: with the value of OCF_RESKEY_NAME")  # fmt: skip
+    more.add_argument("-v", "--device", metavar="ID", action="append", default=[], help="for --validate: its name")
+    more.add_argument("-i", "--index", metavar="LEVEL", help=argparse.SUPPRESS)
     more.add_argument("-c", "--cleanup", action="store_true", help="with --history: forget it")
     more.add_argument("-b", "--broadcast", action="store_true", help="no effect: every node knows the whole history")
     more.add_argument("-t", "--timeout", type=_seconds, default=DEFAULT_TIMEOUT_S, help="seconds (default 120)")
@@ -78,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("-q", "--quiet", action="store_true", help="print values only")
     more.add_argument("-V", "--verbose", action="count", default=0, help="more detail")
     more.add_argument("--output-as", choices=("text", "xml", "none"), default="text")
+    more.add_argument("--output-to", metavar="FILE", default="-", help='"-" is standard output')
     return parser
 
 
@@ -91,6 +117,17 @@ def _seconds(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = _parser().parse_args(argv)
+    if options.output_to == "-":
+        return _run(options, argv)
+    try:
+        with Path(options.output_to).open("w") as out, contextlib.redirect_stdout(out):
+            return _run(options, argv)
+    except OSError as problem:
+        print(f"{PROGRAM}: {options.output_to}: {problem.strerror}", file=sys.stderr)
+        return Exit.CANNOT_CREATE
+
+
+def _run(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
     from ha.cli.xml_result import XmlResult
     from ha.ipc.client import NotConnected, TimedOut
     from ha.root import Root, RootError
@@ -139,6 +176,10 @@ class _Command:
             return self._list(options.list)
         if options.list_installed:
             return self._installed()
+        if options.list_targets is not None:
+            return self._targets(options.list_targets)
+        if options.query is not None:
+            return self._query(options.query)
         if options.history is not None:
             return self._history(options.history)
         if options.last is not None:
@@ -147,6 +188,9 @@ class _Command:
             if not options.agent:
                 raise Refused(Exit.USAGE, "name the fence agent with --agent")
             return self._metadata() if options.metadata else self._validate()
+        for name, remedy in DEFINITIONS.items():
+            if getattr(options, name) is not None:
+                raise Refused(Exit.UNIMPLEMENTED, f"--{name.replace('_', '-')}: {remedy}")
         raise Refused(Exit.USAGE, "say what to do, for example -L or --history '*' (--help shows all)")
 
     def say(self, text: str) -> None:
@@ -208,10 +252,52 @@ class _Command:
         self._print_list(answer.devices, "fence device")
         return Exit.OK
 
-    def _installed(self) -> int:
-        from ha.runner.places import AgentPlaces, list_agents
+    def _targets(self, device: str) -> int:
+        """Nodes that the device reaches, or may reach where only trying would tell."""
+        from ha.stonith.msg import Devices, ListDevices
 
-        self._print_list(list_agents(AgentPlaces.choose(self.root).fence, prefix="fence_"), "fence device")
+        def known(target: str) -> list[str]:
+            return self._ask(Devices, lambda number: ListDevices(request_id=number, target=target)).devices
+
+        if device not in known(""):
+            raise Refused(Exit.NO_SUCH_OBJECT, f"there is no fence device {device}")
+        nodes = [node.node for node in self._status().nodes]
+        self._print_list([node for node in nodes if device in known(node)], "fence target")
+        return Exit.OK
+
+    def _status(self) -> FencingStatus:
+        from ha.stonith.msg import FencingStatus, GetFencingStatus
+
+        return self._ask(FencingStatus, lambda number: GetFencingStatus(request_id=number))
+
+    def _query(self, device: str) -> int:
+        """A drill of the device, as far as this node does it."""
+        from ha.stonith.msg import DrillDevices, DrillsBegun
+
+        begun = self._ask(DrillsBegun, lambda number: DrillDevices(request_id=number, device=device))
+        here = (begun.order, device, self.root.node_name())
+        if here[1:] not in begun.expected:
+            raise Refused(Exit.NO_SUCH_OBJECT, f"there is no fence device {device} that this node may use")
+        deadline = time.monotonic() + self.options.timeout
+        status = self._status()
+        while here not in status.orders:
+            if time.monotonic() > deadline:
+                raise Refused(Exit.TIMEOUT, f"{device} did not answer within {self.options.timeout} s")
+            time.sleep(POLL_S)
+            status = self._status()
+        drill = next(drill for drill in status.drills if (drill.device, drill.node) == here[1:])
+        wrong = next((check for check in drill.checks if not check.ok), None)
+        if wrong is not None:
+            raise Refused(Exit.ERROR, f"{device}: {wrong.action} failed: {wrong.reason}; {wrong.remedy}")
+        return Exit.OK
+
+    def _installed(self) -> int:
+        """Fence agents, and Linux-HA plug-ins where cluster-glue is installed."""
+        from ha.runner.places import AgentPlaces, list_agents
+        from ha.stonith.io.plugins import list_external
+
+        agents = list_agents(AgentPlaces.choose(self.root).fence, prefix="fence_")
+        self._print_list([*agents, *list_external(self.root)], "fence device")
         return Exit.OK
 
     def _print_list(self, names: Sequence[str], what: str) -> None:
@@ -254,9 +340,12 @@ class _Command:
         path = find(AgentPlaces.choose(self.root).fence, agent)
         if path is None:
             raise Refused(Exit.NOT_INSTALLED, f"there is no fence agent {agent} on this machine")
-        given = [option for option in self.options.option if "=" in option and "\n" not in option]
-        if given != self.options.option:
-            raise Refused(Exit.USAGE, "--option takes NAME=VALUE")
+        asked = self.options.option + [
+            f"{name}={os.environ.get(f'OCF_RESKEY_{name}', '')}" for name in self.options.env_option
+        ]
+        given = [option for option in asked if "=" in option and "\n" not in option]
+        if given != asked:
+            raise Refused(Exit.USAGE, "--option takes NAME=VALUE, of one line")
         lines = "\n".join(["action=validate-all", *given, ""])
         try:
             done = subprocess.run(
@@ -286,7 +375,7 @@ class _Command:
     def _history(self, target: str) -> int:
         if self.options.cleanup:
             self._events(target, forget=True)
-            self.say(f"fencing-history of {'all nodes' if target == '*' else target} is forgotten on this node")
+            self.say(f"fencing-history of {'all nodes' if target == '*' else target} is forgotten on every node")
             return Exit.OK
         events = self._events(target)
         if not self.options.verbose and self.xml is None:
@@ -307,12 +396,8 @@ class _Command:
         if not done:
             self.say(f"Node {target} has never been fenced")
             return Exit.OK
-        self.say(f"Node {target} last fenced at: {_moment(done[-1].at_s)}")
+        self.say(f"Node {target} last fenced at: {moment(done[-1].at_s)}")
         return Exit.OK
-
-
-def _moment(at_s: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at_s))
 
 
 def _sentence(event: FenceEvent) -> str:
@@ -322,23 +407,19 @@ def _sentence(event: FenceEvent) -> str:
             return f"{event.executor or event.origin} wishes to {DEEDS[event.action]} {whom}"
         case "success":
             by = f" (device {event.device})" if event.device else ""
-            return f"{event.executor} was able to {DEEDS[event.action]} {whom} at {_moment(event.at_s)}{by}"
+            return f"{event.executor} was able to {DEEDS[event.action]} {whom} at {moment(event.at_s)}{by}"
         case "failed":
-            return f"{event.origin} failed to {DEEDS[event.action]} {whom} at {_moment(event.at_s)}: {event.reason}"
+            return f"{event.origin} failed to {DEEDS[event.action]} {whom} at {moment(event.at_s)}: {event.reason}"
 
 
 def _events_as_xml(root: object, events: Sequence[FenceEvent]) -> None:
     from lxml import etree
 
+    from ha.cli.fencing.history import append_events
+
     assert isinstance(root, etree._Element)
     listed = etree.SubElement(root, "list", {"name": "Fencing history", "count": str(len(events))})
-    for event in events:
-        attributes = {
-            "target": event.target, "action": event.action, "client": event.client, "origin": event.origin,
-            "status": event.state, "delegate": event.executor, "completed": _moment(event.at_s),
-            "exit-reason": event.reason,
-        }  # fmt: skip
-        etree.SubElement(listed, "fence_event", {name: value for name, value in attributes.items() if value})
+    append_events(listed, events)
 
 
 def _validation(root: object, agent: str, valid: bool, done: object) -> None:

@@ -138,13 +138,14 @@ class StonithNode:
     def __init__(
         self, base: Path, members: tuple[str, ...] = ("n1", "n2", "n3"), present: tuple[str, ...] = ("n1", "n2"),
         agent: str = "fence_playground", parameters: dict[str, str] | None = None,
+        resources: str = "",
     ) -> None:
         self.root = Root.choose(base / "n1")
         self.root.config_dir.mkdir(parents=True)
         (self.root.config_dir / "nodeinfo").write_text("n1\n")
         self.switch = Switch(base / "switch", members)
         pairs = {"socket": str(self.switch.path), "pcmk_host_list": " ".join(members), **(parameters or {})}
-        self.resources = (
+        self.resources = resources or (
             f'<primitive id="power" class="stonith" type="{agent}"><instance_attributes id="i">'
             + "".join(f'<nvpair id="i-{name}" name="{name}" value="{value}"/>' for name, value in pairs.items())
             + "</instance_attributes></primitive>"

@@ -155,3 +155,10 @@ def test_while_fencing_is_disarmed_a_lost_nodes_resources_stay_where_they_were()
         assert cluster.where("web") == []
         cluster.run(other, "ha", "fencing", "arm")
         wait_for(lambda: cluster.where("web") not in ([], [home]), "once armed, it is fenced and the service moves")
+        cluster.order(f"on {home}")
+        cluster.settle()
+        shown = cluster.run(home, "crm_mon", "-1", "--fence-history=3").stdout
+        assert f"off of {home} successful" in shown, "also on the node that was away"
+        assert "Fencing History" not in cluster.run(other, "crm_mon", "-1", "-m", "0").stdout
+        events = etree.fromstring(cluster.run(other, "crm_mon", "--output-as=xml").stdout).findall(".//fence_event")
+        assert [(e.get("target"), e.get("action"), e.get("status")) for e in events] == [(home, "off", "success")]

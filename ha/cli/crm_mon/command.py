@@ -9,8 +9,9 @@ import html
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ha import __version__
 from ha.cli.cib_source import SourceError, chosen_file, read_cib
@@ -18,9 +19,15 @@ from ha.cli.cluster_view import view_of
 from ha.cli.crm_mon.text_report import Sections, report
 from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit, words
+from ha.cli.fencing import history as fencing_history
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError
 from ha.root import Root, RootError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+    from ha.stonith.msg import FenceEvent
 
 PROGRAM = "crm_mon"
 DEFAULT_INTERVAL_S = 5.0
@@ -59,7 +66,11 @@ def parser() -> argparse.ArgumentParser:
     ):
         show.add_argument(short, f"--{name}", action="store_true", help=text)
     show.add_argument("-L", "--neg-locations", nargs="?", const="", help="constraints that keep resources away")
-    show.add_argument("-m", "--fence-history", nargs="?", const="2", help="fencing history (0 to 3)")
+    show.add_argument(
+        "-m", "--fence-history", nargs="?", const="2", default="1", choices=fencing_history.LEVELS, metavar="LEVEL",
+        help="fencing history: 0 none, 1 failures and what is under way (default without the option), 2 successes too "
+        "(default without LEVEL), 3 everything",
+    )  # fmt: skip
     show.add_argument("-V", "--verbose", action="count", default=0)
     show.add_argument("-Q", "--quiet", action="store_true")
     show.add_argument("-w", "--web-cgi", action="store_true", help=argparse.SUPPRESS)
@@ -106,6 +117,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     return show_once(root, options, form, list(argv if argv is not None else sys.argv[1:]))
 
 
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """The fence history to show. `error` says why there is none; a file has none, and no error."""
+
+    level: int = 0
+    events: tuple[FenceEvent, ...] = ()
+    error: str = ""
+
+    @classmethod
+    def ask(cls, root: Root, options: argparse.Namespace, form: str) -> Fences:
+        level = fencing_history.FULL if form == "xml" else int(options.fence_history)
+        if level == 0 or chosen_file() is not None:
+            return cls()
+        try:
+            return cls(level, tuple(fencing_history.ask(root, PROGRAM)))
+        except fencing_history.HistoryError as error:
+            return cls(level, error=str(error))
+
+    def lines(self) -> list[str]:
+        if self.error:
+            return ["", f"Fencing History: not available ({self.error})"]
+        found = list(fencing_history.lines(self.events, self.level))
+        return ["", *found] if found else []
+
+    def append_to(self, parent: Element) -> None:
+        """Nothing for a file; `status` other than absent when stonithd could not be asked."""
+        from lxml import etree
+
+        if self.level:
+            given = {"status": str(int(Exit.NOT_CONNECTED))} if self.error else {}
+            fencing_history.append_events(etree.SubElement(parent, "fence_history", given), self.events)
+
+
 def show_once(root: Root, options: argparse.Namespace, form: str, request: list[str]) -> int:
     code, errors, cluster = Exit.OK, [], None
     try:
@@ -114,11 +158,12 @@ def show_once(root: Root, options: argparse.Namespace, form: str, request: list[
         code, errors = Exit(error.code), [str(error)]
     except CibError as error:
         code, errors = Exit.DATA_ERROR, [str(error)]
+    fences = Fences.ask(root, options, form) if cluster is not None else Fences()
     target = options.as_html or options.output_to
     try:
         with contextlib.ExitStack() as stack:
             out = sys.stdout if target == "-" else stack.enter_context(Path(target).open("w"))
-            print_result(out, cluster, options, form, request, code, errors)
+            print_result(out, cluster, options, form, request, code, errors, fences)
     except OSError as error:
         print(f"{PROGRAM}: {target}: {error.strerror}", file=sys.stderr)
         return Exit.CANNOT_CREATE
@@ -130,7 +175,7 @@ def show_once(root: Root, options: argparse.Namespace, form: str, request: list[
 
 def print_result(
     out: TextIO, cluster: Cluster | None, options: argparse.Namespace, form: str, request: list[str], code: int,
-    errors: list[str],
+    errors: list[str], fences: Fences,
 ) -> None:  # fmt: skip
     if form == "xml":
         from ha.cli.crm_mon import xml_report
@@ -139,14 +184,15 @@ def print_result(
         result = XmlResult([PROGRAM, *request])
         if cluster is not None:
             xml_report.report(result.root, cluster)
+            fences.append_to(result.root)
         out.write(result.finish(code, words(code), errors))
     elif form == "html" and cluster is not None:
-        body = html.escape("\n".join(report(cluster, sections_of(options))))
+        body = html.escape("\n".join([*report(cluster, sections_of(options)), *fences.lines()]))
         out.write(
             f"<!DOCTYPE html>\n<html><head><title>Cluster status</title></head><body><pre>{body}</pre></body></html>\n"
         )
     elif form != "none" and cluster is not None:
-        for line in report(cluster, sections_of(options)):
+        for line in [*report(cluster, sections_of(options)), *fences.lines()]:
             print(line, file=out)
 
 
@@ -195,7 +241,8 @@ def watch(root: Root, options: argparse.Namespace, interval_s: float) -> int:
 def draw(root: Root, options: argparse.Namespace) -> None:
     try:
         cluster = view_of(read_cib(root, PROGRAM), int(time.time()))
-        text = "\n".join(report(cluster, sections_of(options)))
+        fences = Fences.ask(root, options, "text")
+        text = "\n".join([*report(cluster, sections_of(options)), *fences.lines()])
     except (SourceError, CibError) as error:
         text = f"{PROGRAM}: {error}"
     print(f"{CLEAR_SCREEN}{text}", flush=True)

@@ -14,6 +14,7 @@ Source: cluster-glue's README.external and stonith(8) (agents.md section 6).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,15 @@ def find_plugin(root: Root, name: str) -> Plugin | None:
         if path.is_file():
             return Plugin(name, path)
     return None
+
+
+def list_external(root: Root) -> list[str]:
+    """Names of the external plug-ins that are installed, sorted."""
+    found = set()
+    for folder in dict.fromkeys((root.path(PLUGINS), Path(PLUGINS))):
+        if folder.is_dir():
+            found |= {path.name for path in folder.iterdir() if os.access(path, os.X_OK) and path.is_file()}
+    return sorted(EXTERNAL + name for name in found if NAME.fullmatch(name))
 
 
 def plugin_environment(environment: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
