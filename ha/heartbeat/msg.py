@@ -56,6 +56,15 @@ class NodeStatus(Message, frozen=True, kw_only=True):
     evidence: str = ""
 
 
+class NodeFenced(Message, frozen=True, kw_only=True):
+    """From ccm: the power of `node` was cut, as an agent or a person confirmed, while it still counted as alive.
+
+    It is dead after a few keepalives of silence from here on, not after deadtime. Who is heard again, was started anew.
+    """
+
+    node: str
+
+
 class LinkStatus(Message, frozen=True, kw_only=True):
     """A link to a node has come up or gone silent."""
 

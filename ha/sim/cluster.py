@@ -19,6 +19,7 @@ from ha.sim.power import SwitchFault
 from ha.sim.process import Process
 from ha.sim.programs import Program
 from ha.sim.world import World
+from ha.stonith.msg import Fenced, FenceNode
 
 ANSWER_LIMIT_MS = 30_000
 """How long an operator waits for a program's answer."""
@@ -125,6 +126,13 @@ class Cluster:
 
     def break_switch(self, fault: SwitchFault) -> None:
         self.world.switch.faults.append(fault)
+
+    def fence(self, target: str, at: str) -> None:
+        """`stonith_admin --fence TARGET` on the node `at`."""
+        timeout_ms = ANSWER_LIMIT_MS - 1_000
+        request = FenceNode(request_id=self.request_id(), target=target, action="off", timeout_ms=timeout_ms)
+        told = self.ask(at, "stonithd", request, Fenced)
+        assert told.ok, told.reason
 
     def shut_down(self, name: str) -> None:
         """Orderly: resources first. The machine stays on with its workers stopped."""

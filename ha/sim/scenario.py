@@ -368,6 +368,11 @@ def _fence(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     scenario.cluster.break_switch(fault)
 
 
+@verb(r"fence (?P<node>\w+) by hand on (?P<at>\w+)")
+def _fence_by_hand(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
+    scenario.cluster.fence(match["node"], match["at"])
+
+
 @verb(r"repair")
 def _repair(scenario: Scenario, match: re.Match[str], more: list[str]) -> None:
     scenario.cluster.behave()

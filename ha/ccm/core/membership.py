@@ -24,7 +24,7 @@ from ha.ccm.msg import (
     Synchronized,
     ViewId,
 )
-from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeState, NodeStatus
+from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeFenced, NodeState, NodeStatus
 from ha.machine import (
     Client,
     Connected,
@@ -242,7 +242,8 @@ class Ccm:
             if node not in self.context.links.peers or node == self.context.node:
                 self.context.note("warning", f"fencing of {node} confirmed, which is no other configured node: ignored")
             elif self.context.links.peers[node].active:
-                self.context.note("info", f"fencing of {node} confirmed, but it is heard (again): not taken as down")
+                self.context.note("info", f"fencing of {node} confirmed, but it counts as alive yet, or again")
+                self.context.effects.append(Send(HEARTBEAT, NodeFenced(node=node)))
             else:
                 self._end(Ended(node, self.context.life(node), "fenced"))
 

@@ -42,6 +42,8 @@ class Fencing:
         self.context: Context = crmd.context
         self.shots: dict[str, Shot] = {}
         self.confirmed: dict[str, Instant] = {}
+        self.early: set[str] = set()
+        """Confirmed while they still counted as members: ccm is told once more when they do not."""
         self.tries: dict[str, int] = {}
 
     def requested(self, request: RequestAction) -> None:
@@ -107,6 +109,8 @@ class Fencing:
         self.crmd.timeline.mark("fenced", f"{detail} in {message.exec_ms} ms")
         self.context.note("notice", f"{target} is fenced: {detail}")
         self.confirmed[target] = self.context.now
+        if target in self.context.members():
+            self.early.add(target)
         self.crmd.join.drop(target)  # it may still count as a member until ccm misses it
         if self.crmd.election.is_dc and self.crmd.ground.loaded:
             self.crmd.node_fenced(target)
@@ -117,6 +121,10 @@ class Fencing:
             self.confirmed.pop(node, None)
             self.tries.pop(node, None)
             self.context.disarm(f"fencing/{node}")
+        for node in sorted(self.early):
+            if node in self.confirmed:
+                self.context.send("ccm", ConfirmedDown(nodes=(node,)))
+        self.early.clear()
 
     def review(self) -> None:
         """The DC has read the CIB: what was confirmed while another was DC, and what nobody else will order."""

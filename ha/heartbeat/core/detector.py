@@ -21,6 +21,8 @@ from ha.heartbeat.model import Times
 from ha.machine import Instant
 
 MAX_LATENESSES = 100
+FENCED_KEEPALIVES = 2
+"""So long a node must be silent after its fencing was confirmed."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Silence:
     """How much of the time since `last_heard` we were away ourselves."""
     longest_ms: int = 0
     """The longest silence so far between two packets."""
+    fenced: bool = False
+    """Its power was cut since it was last heard."""
 
     def heard(self, now: Instant, times: Times, link: str) -> int:
         """Note a sign of life. Returns the silence that it ended, less what was our own absence."""
@@ -43,8 +47,14 @@ class Silence:
         self.last_heard = now
         self.last_link = link
         self.excused_ms = 0
+        self.fenced = False
         self.deadline = now + times.deadtime_ms
         return silent_ms
+
+    def confirm_fenced(self, now: Instant, times: Times) -> None:
+        """Stronger evidence than silence. What was sent before the cut may still arrive: a few keepalives for that."""
+        self.fenced = True
+        self.deadline = min(self.deadline, now + FENCED_KEEPALIVES * times.keepalive_ms)
 
     def excuse(self, absence_ms: int, now: Instant, times: Times) -> None:
         """We were away for `absence_ms` until now."""
@@ -56,7 +66,8 @@ class Silence:
         silent = f"silent for {now - self.last_heard} ms (deadtime {times.deadtime_ms} ms)"
         last = f"last heard on {self.last_link}" if self.last_link else "never heard"
         away = f", of which we were away {self.excused_ms} ms" if self.excused_ms else ""
-        return f"{silent}{away}, {last}"
+        fenced = ", its fencing is confirmed" if self.fenced else ""
+        return f"{silent}{away}, {last}{fenced}"
 
 
 class Punctuality:

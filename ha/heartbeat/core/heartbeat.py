@@ -27,6 +27,7 @@ from ha.heartbeat.msg import (
     GetAccusations,
     GetNodes,
     ModuleStatus,
+    NodeFenced,
     NodeLine,
     Nodes,
     NodeState,
@@ -320,6 +321,8 @@ class Heartbeat:
                 self._transmit(sender.module, message)
             elif isinstance(message, NothingRuns) and sender.module == CRMD:
                 self.nothing_runs = True
+            elif isinstance(message, NodeFenced) and sender.module == CCM:
+                self.peers.fenced(message.node)
             else:
                 self.context.note("error", f"{sender.module} sends {type(message).__name__}, which we do not take")
         elif isinstance(sender, Client):

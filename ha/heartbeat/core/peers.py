@@ -278,6 +278,14 @@ class Peers:
         node.forget_addresses()
         node.association.break_off(self.context.now)
 
+    def fenced(self, name: str) -> None:
+        """Its power was cut: from here on it needs no deadtime to count as dead."""
+        node = self.nodes.get(name)
+        if node is None or not node.alive:
+            return
+        node.silence.confirm_fenced(self.context.now, self.context.times)
+        self.context.wake_by(f"dead:{name}", node.silence.deadline)
+
     def lost_us(self, node: Node, session: int) -> None:
         """The node's status says that it lost us and would begin `session` next."""
         if node.alive and node.ours and session > node.association.newest_seen:
