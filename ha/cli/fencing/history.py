@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FULL = 3
 LEVELS = ("0", "1", "2", "3")
-ASK_TIMEOUT_MS = 5_000
+ASK_TIMEOUT_MS = 2_000
+"""A hung stonithd is replaced within a second; the rest of the report does not wait longer."""
 STATUS_WORDS = {"success": "successful", "failed": "failed", "pending": "pending"}
 HEADINGS = {"failed": "Failed Fencing Actions", "pending": "Pending Fencing Actions", "success": "Fencing History"}
 

@@ -35,6 +35,7 @@ CALL_TIMEOUT_MS = 20_000
 MAX_DRILLS = 10_000
 """Kept, of all nodes and devices."""
 MAX_ORDERS = 1_000
+"""Answers that are remembered; and orders that wait for one drill, beyond which an order is not answered."""
 MAX_TARGETS = 256
 """Of one device whose status is asked in a drill; ha.cf allows no more nodes."""
 
@@ -150,7 +151,7 @@ class DrillMaster:
             return []
         course = self._courses.get(name)
         if course is not None:
-            if order:
+            if order and len(course.orders) < MAX_ORDERS:
                 course.orders.append(order)
             return []
         nodes = sorted({*self._registry.configuration.node_attributes, *self.members})
@@ -187,6 +188,8 @@ class DrillMaster:
                 reason, remedy = judge_call(device, "list", result)
                 course.checks.append(DrillCheck("list", not reason, "", reason, remedy, result.exec_ms))
                 if not reason:
+                    if device == self._registry.device(device.id) and device.id in self._registry.lists:
+                        self._registry.listed(device.id, result.output)  # what it reaches may have changed
                     nodes = {*self._registry.configuration.node_attributes, *self.members}
                     course.checks += judge_list(device, result.output, course.targets, nodes)
             case _:
