@@ -128,6 +128,28 @@ def test_debians_dummy_agent(short_path: Path) -> None:
         assert "outlet n1 is off, but n1 is a member: it is not its outlet" in drilled.stdout
 
 
+def admin(node: StonithNode, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ha.cli.stonith_admin", "--root", node.root.prefix, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_stonith_admin_asks_what_a_device_reaches_and_tries_it(short_path: Path) -> None:
+    with alone(short_path, **SOUND) as node:
+        assert admin(node, "--list-targets", "power").stdout == " n1\n n2\n n3\n3 fence targets found\n"
+        assert admin(node, "--list-targets", "nothing").returncode == 105
+        sound = admin(node, "--query", "power")
+        assert (sound.returncode, sound.stderr) == (0, "")
+        assert admin(node, "--query", "nothing").returncode == 105
+        assert "external/" in admin(node, "-I").stdout or not Path("/usr/lib/stonith/plugins/external").is_dir()
+
+
+def test_stonith_admin_says_what_is_wrong_with_a_device(short_path: Path) -> None:
+    with alone(short_path, password="wrong") as node:
+        wrong = admin(node, "--query", "power")
+        assert wrong.returncode == 1
+        assert "power: monitor failed: login denied (exit code 3)" in wrong.stderr
+
+
 def test_usage_and_absence(short_path: Path) -> None:
     assert fencing(str(short_path), "status").returncode == 102
     assert fencing(str(short_path), "disarm", "--for", "soon").returncode == 64
