@@ -11,12 +11,16 @@
     plan       levels and steps for one target
     executor   what this node's devices do, one action a device at a time, fences first
     history    what was fenced, by whom, for whom
+    drills     every device tried before it is needed, harmlessly, on a schedule
+    readiness  which device would shoot whom, and what would hinder it
+    brake      fences held back: disarmed by a person, or too many nodes lost at once
 
 Rules of this package
 
 * A target counts as fenced only when an agent said so, or a person did (ConfirmFenced).
 * A target never carries out its own fence.
 * A request repeated after a restart finds what was done for it; no device is told twice (P4).
+* What is held back is never taken for done: a node that is not fenced keeps its resources (P1).
 * Requests of older views are refused, by the leader and by every executor (P2).
 """
 
