@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m tests.conformance.determinism`: equal inputs give equal bytes, on every case of Pacemaker's.
 
-Each case is decided under several hash seeds of the interpreter, and under the last also from an equal text: attributes
-in another order, other white space between elements. Graph, scores, picture and summary must be the same bytes.
+Each case is decided under two hash seeds of the interpreter, and under a third from an equal text: attributes in
+another order, other white space between elements. Graph, scores, picture and summary must be the same bytes.
 Where the cases are not here, it says so and does nothing.
 """
 
@@ -22,7 +22,8 @@ from lxml import etree
 
 from tests.conformance.cases import VISIBLE, case_folders, load_judge, produce
 
-SEEDS = ("0", "1", "4711")
+SEEDS = ("0", "4711")
+ANOTHER_SEED = "1"
 
 
 def equal_text(text: bytes, chance: random.Random) -> bytes:
@@ -81,7 +82,7 @@ def main() -> int:
         return 0
     first, *others = [in_a_process(seed) for seed in SEEDS]
     seeds = {name for name, digest in first.items() if any(other[name] != digest for other in others)}
-    equal = in_a_process(SEEDS[-1], "--otherwise")
+    equal = in_a_process(ANOTHER_SEED, "--otherwise")
     texts = {name for name, digest in first.items() if equal[name] != digest}
     print(f"{len(first)} cases under hash seeds {', '.join(SEEDS)}: {len(seeds)} differ: {' '.join(sorted(seeds))}")
     print(f"{len(first)} cases from equal texts: {len(texts)} differ: {' '.join(sorted(texts))}")
