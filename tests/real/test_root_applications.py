@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+import grp
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -19,7 +21,7 @@ import pytest
 from ha.apphbd.client import Application, Refused
 from ha.apphbd.model.applications import HEADER, MAGIC, SOCKET
 from ha.apphbd.msg import ClientEvent, Clients, GetClients, Subscribe
-from ha.ipc.client import Connection, NotConnected
+from ha.ipc.client import Connection
 from tests.real.rmd_node import Node
 from tests.real.waiting import wait_for
 
@@ -156,13 +158,104 @@ def test_a_python_program_is_watched_until_it_leaves_in_good_order() -> None:
             Application.register(node.root, "backup", "n" * 300, interval_ms=60_000)
 
 
-def test_rmd_is_replaced_while_an_application_lives_on() -> None:
+@pytest.mark.parametrize("victim", ["apphbd", "rmd"])
+def test_a_python_program_registers_again_when_the_pair_was_replaced(victim: str) -> None:
     with Node({"one": BEATING}).start() as node:
         application = Application.register(node.root, "backup", "nightly", interval_ms=600_000)
-        former = node.rmd_pid
-        assert former is not None
-        os.kill(former, signal.SIGKILL)
-        wait_for(lambda: node.rmd_pid not in {None, former}, "apphbd has become the new rmd")
-        wait_for(node.is_ready, "the node is back")
-        with pytest.raises(NotConnected):
-            application.unregister()
+        wait_for((node.root.run_dir / "applications").exists, "the registration is kept")
+        kill_and_await(node, victim)
+
+        def is_watched() -> bool:
+            application.beat()
+            return watched(node).get("backup/nightly") == ""
+
+        wait_for(is_watched, "it is watched again")
+        kill_and_await(node, victim)
+        application.unregister()
+        assert "backup/nightly" not in watched(node)
+
+
+def kill_and_await(node: Node, victim: str) -> None:
+    former, rmd = node.pid("apphbd"), node.rmd_pid
+    assert rmd is not None
+    os.kill(rmd if victim == "rmd" else former, signal.SIGKILL)
+    node.await_replacement("apphbd", former)
+
+
+def watched(node: Node) -> dict[str, str]:
+    """By name, what is said of it."""
+    with Connection.open(node.root, "apphbd", program="test") as link:
+        shown = link.ask(GetClients(), 5000)
+    assert isinstance(shown, Clients)
+    return {line.module: line.status for line in shown.clients}
+
+
+CLASSIC = """
+import os, signal, socket, struct, sys
+if len(sys.argv) > 2:
+    os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+pid, uid, gid = os.getpid(), os.geteuid(), os.getegid()
+body = b"reg".ljust(8, bytes(1)) + struct.pack("=256s256s256siII", b"demo", b"one", b"", pid, uid, gid)
+link = socket.socket(socket.AF_UNIX)
+link.connect(sys.argv[1])
+link.sendall(struct.pack("=II", len(body), 0xABCD) + body)
+print(struct.unpack_from("=i", link.recv(12, socket.MSG_WAITALL), 8)[0], flush=True)
+signal.pause()
+"""
+
+
+def test_a_classic_client_is_recovered_although_apphbd_was_replaced(tmp_path: Path) -> None:
+    """It does not know how to register again: its end is seen by its process."""
+    script = tmp_path / "demo"
+    script.write_text(f"#!/bin/sh\necho $* >>{tmp_path}/recovered\n")
+    script.chmod(0o755)
+    account = f"{pwd.getpwuid(os.geteuid()).pw_name}:{grp.getgrgid(os.getegid()).gr_name}"
+    recoveries = f'{account} {script} {{\n APPHB_HUP = "restart"\n}}\n'
+    with Node({"one": BEATING}, files={"recoverymgrd.conf": recoveries}).start() as node:
+        client = start_classic(node)
+        wait_for((node.root.run_dir / "applications").exists, "the registration is kept")
+        kill_and_await(node, "apphbd")
+    XX
+        kill_and_await(node, "rmd")
+        wait_for(lambda: watched(node).get("demo/one"), "it is known still")
+        assert not (tmp_path / "recovered").exists()
+        client.kill()
+        client.wait(20)
+        wait_for((tmp_path / "recovered").exists, f"it is recovered: {node.log()}")
+
+
+def start_classic(node: Node, *user: int) -> subprocess.Popen[bytes]:
+    """A client that registers as demo/one, and then does nothing."""
+    command = [sys.executable, "-I", "-c", CLASSIC, str(node.root.path(SOCKET)), *map(str, user)]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"0\n"
+    return client
+
+
+NOBODY = 65534
+
+TRIES = """
+import os, socket, sys
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path) if path.endswith(".sock") else open(path, "rb")
+    except PermissionError:
+        print("refused")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's program needs root")
+def test_any_users_application_is_watched_and_comes_no_further() -> None:
+    with Node({"one": BEATING}).start() as node:
+        Path(node.root.prefix).chmod(0o711)
+        client = start_classic(node, NOBODY)
+        wait_for((node.root.run_dir / "applications").exists, "the registration is kept")
+        assert "demo/one" in watched(node)
+        client.kill()
+        client.wait(20)
+        names = ("rmd.sock", "apphbd.sock", "supervisor.sock", "rmd.pid", "stacks/one")
+        paths = [str(node.root.run_dir / name) for name in names]
+        done = subprocess.run([sys.executable, "-I", "-c", TRIES, *paths], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["refused"] * len(names)

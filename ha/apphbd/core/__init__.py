@@ -20,6 +20,7 @@ from ha.apphbd.core.applications import Applications
 from ha.apphbd.core.programs import RMD, Programs
 from ha.apphbd.core.watched import EventName, Key, Watched
 from ha.apphbd.model import End, ReplaceRmd
+from ha.apphbd.model.registrations import SAVE_DELAY_MS, Ended, KeepRegistrations, LoadRegistrations
 from ha.apphbd.msg import (
     Beat,
     ClientEvent,
@@ -123,12 +124,21 @@ class Apphbd:
             case Lost(peer=Client() as program):
                 for client, report, silent_ms in self._applications.hung_up(program, now):
                     self._report(client, report, silent_ms, effects)
+            case Finished("registrations", tuple() as registrations):
+                self._applications.adopt(registrations, now, effects)
+            case Finished(operation, Ended()):
+                for client, report, silent_ms in self._applications.ended(operation, now):
+                    self._report(client, report, silent_ms, effects)
             case Finished(outcome=outcome):
                 text = f"rmd could not be replaced: {outcome}; the watchdog is petted no more"
                 effects.append(Note("critical", text))
+            case Stopping() if self._shutting_down:
+                effects.append(Execute("keep", KeepRegistrations(())))  # what is stopped with the node is no failure
             case Stopping() | Wall() | Connected() | Lost():
                 pass
         self._arm_clients(now, effects)
+        if self._applications.changed and "registrations" not in self._armed:
+            self._arm("registrations", now + SAVE_DELAY_MS, effects)
         return effects
 
     def _obey(self, message: Message, now: Instant, effects: list[Effect]) -> None:
@@ -153,6 +163,7 @@ class Apphbd:
             self._expect(Expect(module="rmd", pid=self._rmd_pid, deadline_ms=RMD_START_MS), now)
         if self._watchdog_interval_ms is not None:
             self._pet(now, effects)
+        effects.append(Execute("registrations", LoadRegistrations()))
 
     def _expect(self, expect: Expect, now: Instant) -> None:
         key = (expect.module, expect.pid)
@@ -278,6 +289,8 @@ class Apphbd:
                 self._judge(now, effects)
             case "watchdog":
                 self._pet(now, effects)
+            case "registrations":
+                effects.append(Execute("keep", self._applications.kept()))
             case _:
                 raise AssertionError(timer)
 
@@ -362,6 +375,8 @@ class Apphbd:
         children = (client for client in self._clients.values() if client.expected and client.kind != "application")
         workers = tuple(client.pid for client in children if not self._is_rmd(client))
         effects.append(Note("critical", f"rmd (pid {self._rmd_pid}): {reason}: apphbd replaces it"))
+        if self._applications.changed:
+            effects.append(Execute("keep", self._applications.kept()))
         effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason, short_lives)))
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from ha.apphbd.model.applications import SOCKET, ProtocolError, Requests, answer
 from ha.apphbd.msg import AppAnswer
 from ha.ipc import credentials
-from ha.ipc.listener import Listener
+from ha.ipc.listener import MODE_FOR_EVERYBODY, Listener
 from ha.ipc.moderation import Moderation
 from ha.machine import Client, Instant, Local, Message
 from ha.root import Root
@@ -78,7 +78,7 @@ class ApplicationSocket:
         self._serial = 0
         self._complaints = Moderation("refusals on the classic apphb socket")
         # Any user's application may have itself watched; what one user may take is bounded by the core.
-        self._listener = Listener(root.path(SOCKET), host, self._take_in, BACKLOG)
+        self._listener = Listener(root.path(SOCKET), host, self._take_in, BACKLOG, MODE_FOR_EVERYBODY)
 
     def close(self) -> None:
         for connection in self._connections.values():

@@ -18,10 +18,12 @@ from ha.apphbd.io.applications import ApplicationSocket
 from ha.apphbd.io.beats import Beats
 from ha.apphbd.io.links import Door
 from ha.apphbd.io.notices import Notices
+from ha.apphbd.io.registrations import RegistrationFile
 from ha.apphbd.io.rmd import NotReplaced, Rmd, Succession, end_and_await
 from ha.apphbd.io.stderr import to_stderr
 from ha.apphbd.io.watchdog import Watchdog
 from ha.apphbd.model import End, ReplaceRmd
+from ha.apphbd.model.registrations import AwaitEnd, KeepRegistrations, LoadRegistrations
 from ha.apphbd.msg import Beat, Goodbye, Notice
 from ha.ipc.codec import CodecError
 from ha.ipc.journal import Journal
@@ -83,6 +85,7 @@ class Loop:
             self.watch(line.fileno(), self._hear_beats)
         self._door = Door("apphbd", self.node, incarnation, root, self)
         self._applications = ApplicationSocket(root, self)
+        self._registrations = RegistrationFile(root, self)
         self._notices = Notices(self)
         if rmd is not None:
             self.watch(rmd.channel.fileno(), self._rmd_speaks)
@@ -119,6 +122,9 @@ class Loop:
     def unlinked(self, peer: Local | Client) -> None:
         if isinstance(peer, Client):
             self._events.append(Lost(peer))
+
+    def finished(self, operation: str, outcome: object) -> None:
+        self._events.append(Finished(operation, outcome))
 
     def note_link(self, text: str) -> None:
         self.note("info", text)
@@ -221,6 +227,12 @@ class Loop:
                 self._pet()
             case Note(level, text):
                 self.note(level, text)
+            case Execute(operation, LoadRegistrations()):
+                self.finished(operation, self._registrations.load())
+            case Execute(request=KeepRegistrations(registrations)):
+                self._registrations.keep(registrations)
+            case Execute(operation, AwaitEnd() as request):
+                self._registrations.await_end(operation, request)
             case Execute(operation, ReplaceRmd() as request):
                 self._replace_rmd(operation, request)
             case Execute(request=End()):

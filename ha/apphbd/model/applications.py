@@ -20,6 +20,8 @@ MAGIC = 0xABCD
 MAX_REQUEST_BYTES = 4096
 """The longest request has 796 bytes. A longer one ends the connection."""
 
+MAX_NAME_BYTES = 255
+
 _TYPE_BYTES = 8
 _REGISTER = struct.Struct("=256s256s256siII")
 _NUMBER = struct.Struct("@L")
@@ -79,6 +81,39 @@ def parse(body: bytes) -> AppRequest:
 def answer(error: int) -> bytes:
     """`error` is an errno, 0 for success."""
     return HEADER.pack(_ANSWER.size, MAGIC) + _ANSWER.pack(error)
+
+
+def encode(request: AppRequest) -> bytes:
+    """As a client says it. Raises ValueError for a name that is too long."""
+    match request:
+        case Register(name=name, instance=instance, pid=pid, uid=uid, gid=gid):
+            names = [text.encode() for text in (name, instance)]
+            if any(len(text) > MAX_NAME_BYTES for text in names):
+                raise ValueError(f"a name has more than {MAX_NAME_BYTES} bytes")
+            kind, rest = b"reg", _REGISTER.pack(*names, b"", pid, uid, gid)
+        case AppInterval(interval_ms=number):
+            kind, rest = b"setint", _NUMBER.pack(number)
+        case AppWarn(warntime_ms=number):
+            kind, rest = b"setwarn", _NUMBER.pack(number)
+        case AppBoot(reset=reset):
+            kind, rest = b"setboot", _NUMBER.pack(reset)
+        case AppBeat():
+            kind, rest = b"hb", b""
+        case AppUnregister():
+            kind, rest = b"unreg", b""
+    body = kind.ljust(_TYPE_BYTES, b"\0") + rest
+    return HEADER.pack(len(body), MAGIC) + body
+
+
+ANSWER_BYTES = HEADER.size + _ANSWER.size
+
+
+def error_of(data: bytes) -> int:
+    """The errno in an answer of ANSWER_BYTES. Raises ProtocolError."""
+    length, magic = HEADER.unpack_from(data)
+    if (length, magic) != (_ANSWER.size, MAGIC):
+        raise ProtocolError(f"no header of an answer: length {length}, magic {magic:#x}")
+    return int(_ANSWER.unpack_from(data, HEADER.size)[0])
 
 
 def _milliseconds(rest: bytes) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ha.ipc import codec
 from ha.ipc.credentials import ANCILLARY_BYTES, Peer, sender_of, trusted_as_program
 from ha.ipc.limits import MAX_DATAGRAM_BYTES
+from ha.ipc.listener import MODE, admit
 from ha.logd.msg import RECORDS_SOCKET, Record, Reopen
 from ha.machine import Local, Received
 
@@ -44,8 +45,7 @@ class Records:
         self._inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self._inbox.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._inbox.bind(str(temporary))
-        # Who may write is decided by the kernel's word on the sender, not by the file's mode.
-        os.chmod(temporary, 0o666)
+        admit(temporary, MODE)
         os.replace(temporary, path)
         loop.watch(self._inbox.fileno(), self._readable)
         signal.signal(signal.SIGHUP, lambda number, frame: loop.post_threadsafe(Received(Local("logd"), Reopen())))

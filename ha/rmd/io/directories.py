@@ -38,7 +38,7 @@ def prepare(root: Root) -> None:
         raise DirectoryError(f"root directory {root.prefix!r}: blanks, quotes and any of ; # % , cannot be used in it")
     owner = cluster_owner(root)
     wanted = (
-        (root.run_dir, 0o750),
+        (root.run_dir, 0o751),  # programs of any user pass it on their way to apphb.comm
         (root.run_dir / STACKS, 0o750),
         (root.state_dir, 0o750),
         (root.cib_dir, 0o750),

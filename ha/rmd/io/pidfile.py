@@ -41,7 +41,7 @@ class PidFile:
     def acquire(self) -> None:
         """Raises AlreadyRunning, or OSError when the file cannot be made."""
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._lock(descriptor)
                 # A holder that ends removes its file: what was locked must be what the name says now.

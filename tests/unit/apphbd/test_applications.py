@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import struct
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,17 @@ from hypothesis import strategies as st
 from ha.apphbd.core.applications import FIRST_INTERVAL_MS, MAX_APPLICATIONS, MAX_PER_USER
 from ha.apphbd.core.programs import RMD
 from ha.apphbd.model import ReplaceRmd
-from ha.apphbd.model.applications import HEADER, MAGIC, ProtocolError, Requests, answer
+from ha.apphbd.model.applications import HEADER, MAGIC, ProtocolError, Requests, answer, encode, error_of
+from ha.apphbd.model.registrations import (
+    MAX_FILE_BYTES,
+    SAVE_DELAY_MS,
+    AwaitEnd,
+    Ended,
+    Registration,
+    RegistrationsError,
+    decode,
+)
+from ha.apphbd.model.registrations import encode as encode_registrations
 from ha.apphbd.msg import (
     AppAnswer,
     AppBeat,
@@ -25,9 +36,10 @@ from ha.apphbd.msg import (
     Expect,
     ExpectProgram,
     Register,
+    ShuttingDown,
     Subscribe,
 )
-from ha.machine import Client, Lost, Message, Received, Reply
+from ha.machine import Client, Execute, Finished, Lost, Message, Received, Reply, Stopping
 from tests.unit.apphbd.test_core import World
 
 DEMO = Client("apphb", -1, 0, 0, 4711)
@@ -228,3 +240,98 @@ def test_an_application_outlives_rmd_and_is_not_waited_for_when_that_is_replaced
     world.step(Lost(RMD))
     [request] = world.requests()
     assert isinstance(request, ReplaceRmd) and request.workers == (5, 6)
+
+
+# Of a former apphbd --------------------------------------------------------------------------------------------------
+
+KEPT = Registration(name="demo", instance="one", pid=4711, uid=0, gid=0, interval_ms=1000, warntime_ms=0, reset=False)
+LIFE = "life 4711 demo/one"
+
+
+def successor(*kept: Registration) -> Applications:
+    world = subscribed()
+    world.step(Finished("registrations", kept))
+    return world
+
+
+def test_what_there_is_is_kept_for_a_successor() -> None:
+    world = subscribed()
+    world.register()
+    world.say(AppInterval(interval_ms=1000))
+    assert not world.kept
+    world.run_to(SAVE_DELAY_MS)
+    assert list(world.kept) == [KEPT]
+    world.say(AppUnregister())
+    world.run_to(2 * SAVE_DELAY_MS)
+    assert not world.kept
+
+
+def test_of_a_former_apphbds_application_the_end_alone_is_a_failure() -> None:
+    world = successor(KEPT)
+    assert (0, Execute(LIFE, AwaitEnd(4711, 0))) in world.effects
+    world.run_to(100_000)
+    assert world.events() == []
+    assert list(world.kept) == [KEPT]  # should this apphbd be replaced too
+    world.step(Finished(LIFE, Ended()))
+    assert world.events() == [(100_000, "HUP", False)]
+    world.run_to(101_000)
+    assert not world.kept
+
+
+def test_one_that_registers_again_is_watched_as_before() -> None:
+    world = successor(KEPT)
+    assert world.register() == 0
+    world.say(AppInterval(interval_ms=1000))
+    world.step(Finished(LIFE, Ended()))
+    assert world.events() == []
+    world.step(Lost(DEMO))
+    assert world.events() == [(0, "HUP", False)]
+
+
+def test_the_place_of_one_that_is_awaited_is_nobody_elses() -> None:
+    world = successor(KEPT)
+    assert world.register(Client("apphb", -2, 33, 33, 4711)) == errno.EEXIST
+    assert world.register(Client("apphb", -3, 0, 0, 4712)) == 0
+
+
+def test_one_that_wanted_the_node_reset_still_does() -> None:
+    world = successor(msgspec.structs.replace(KEPT, reset=True))
+    world.step(Finished(LIFE, Ended()))
+    assert world.events() == [(0, "HUP", True)]
+
+
+def test_an_orderly_stop_of_the_node_leaves_nothing_to_its_next_start() -> None:
+    world = World()
+    world.order(ShuttingDown())
+    world.kept = (KEPT,)
+    world.step(Stopping())
+    assert not world.kept
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[{}]", b"[1]", b'[{"name": 1}]', b"[" * 10_000, b" " * (MAX_FILE_BYTES + 1)]
+)
+def test_a_file_of_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(RegistrationsError):
+        decode(data)
+
+
+def test_registrations_are_read_as_they_were_written() -> None:
+    assert decode(encode_registrations((KEPT,))) == (KEPT,)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Register(name="a", instance="n\xe4chtlich", pid=1, uid=2, gid=3),
+        AppInterval(interval_ms=5), AppWarn(warntime_ms=6), AppBoot(reset=True), AppBeat(), AppUnregister(),
+    ],
+)  # fmt: skip
+def test_a_request_is_understood_as_it_was_said(request_: Register) -> None:
+    assert Requests().feed(encode(request_)) == [request_]
+
+
+def test_an_answer_is_understood_and_garbage_is_none() -> None:
+    assert error_of(answer(errno.EPERM)) == errno.EPERM
+    with pytest.raises(ProtocolError):
+        error_of(bytes(12))

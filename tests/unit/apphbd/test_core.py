@@ -18,6 +18,7 @@ from ha.apphbd.core import (
 )
 from ha.apphbd.core.watched import FORGET_MS
 from ha.apphbd.model import End, ReplaceRmd
+from ha.apphbd.model.registrations import KeepRegistrations, LoadRegistrations, Registration
 from ha.apphbd.msg import Beat, ClientEvent, Clients, Expect, GetClients, Gone, Goodbye, ShuttingDown
 from ha.machine import (
     Arm,
@@ -55,6 +56,7 @@ class World:
         self.now = 0
         self.timers: dict[str, int] = {}
         self.effects: list[tuple[int, Effect]] = []
+        self.kept: tuple[Registration, ...] = ()
         self.step(Started("i", 1, {}))
 
     def step(self, event: Event) -> list[Effect]:
@@ -65,6 +67,10 @@ class World:
                     self.timers[timer] = deadline
                 case Disarm(timer):
                     self.timers.pop(timer, None)
+                case Execute(request=KeepRegistrations(registrations)):
+                    self.kept = registrations
+                case Execute(request=LoadRegistrations()):
+                    pass  # there are none, unless a test says so
                 case _:
                     self.effects.append((self.now, effect))
         return effects
