@@ -215,7 +215,7 @@ def test_a_classic_client_is_recovered_although_apphbd_was_replaced(tmp_path: Pa
         client = start_classic(node)
         wait_for((node.root.run_dir / "applications").exists, "the registration is kept")
         kill_and_await(node, "apphbd")
-    XX
+        assert "registers again" in wait_for(lambda: watched(node).get("demo/one") or "", "it is known")
         kill_and_await(node, "rmd")
         wait_for(lambda: watched(node).get("demo/one"), "it is known still")
         assert not (tmp_path / "recovered").exists()
