@@ -8,12 +8,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEEDS ?= 1000
+EXAMPLES ?= 100000
 PORT ?= 8377
 CASES ?= ../shared/conformance
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim lab shells bench conformance chaos install clean
+.PHONY: help setup demo check test sim lab shells bench conformance fuzz chaos install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,7 +35,7 @@ check: setup ## the fast loop: style, types, layers, unit tests, scenarios (unde
 	$(BIN)/python -m pytest tests/architecture tests/unit tests/scenarios
 
 test: setup ## all tests, with a swarm of 200 seeds
-	$(BIN)/python -m pytest tests/architecture tests/unit tests/property tests/scenarios tests/conformance
+	$(BIN)/python -m pytest tests/architecture tests/unit tests/property tests/fuzz tests/scenarios tests/conformance
 	$(BIN)/python -m pytest -m 'not lab and not slow' tests/sim tests/real
 
 sim: setup ## a swarm of simulated clusters: make sim SEEDS=5000
@@ -52,6 +53,9 @@ bench: setup ## print the figures of tests/bench
 conformance: setup ## the scheduler against Pacemaker's cases: make conformance CASES=DIR
 	@if [ -d "$(CASES)" ]; then $(BIN)/python -m tests.conformance.run $(CASES); \
 	else echo "conformance: there are no cases at $(CASES): skipped"; fi
+
+fuzz: setup ## spoilt input for every parser: make fuzz EXAMPLES=1000000
+	$(BIN)/python -m tests.fuzz --examples $(EXAMPLES)
 
 chaos: setup ## kill, freeze and cut a playground cluster for a while
 	$(BIN)/python -m tests.real.chaos

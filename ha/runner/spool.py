@@ -164,7 +164,7 @@ class Spool:
             return None
         try:
             return msgspec.msgpack.decode(data, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise SpoolError(f"{path}: {error}") from error
 
 

@@ -46,7 +46,7 @@ def decode(data: bytes) -> tuple[Registration, ...]:
         raise RegistrationsError(f"more than {MAX_FILE_BYTES} bytes")
     try:
         return msgspec.json.decode(data, type=tuple[Registration, ...])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RegistrationsError(str(error)) from error
 
 

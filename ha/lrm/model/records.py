@@ -60,5 +60,5 @@ def decode(data: bytes, kind: type[T]) -> T:
     """Raises RecordError for anything but a whole `kind`."""
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise RecordError(f"no {kind.__name__}: {error}") from error
