@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from ha import whole_file
 from ha.apphbd.model.registrations import (
     MAX_FILE_BYTES,
     AwaitEnd,
@@ -62,18 +63,11 @@ class RegistrationFile:
         known = tuple(msgspec.structs.replace(one, begun=self._begun[one.pid]) for one in registrations)
         try:
             if known:
-                self._write(encode(known))
+                whole_file.replace(self.path, encode(known), durable=False)
             else:
                 self.path.unlink(missing_ok=True)
         except OSError as error:
             self._host.note("warning", f"{self.path} cannot be written: {error.strerror}")
-
-    def _write(self, data: bytes) -> None:
-        temporary = Path(f"{self.path}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(temporary, self.path)
 
     def await_end(self, operation: str, request: AwaitEnd) -> None:
         try:
