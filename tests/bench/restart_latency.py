@@ -7,6 +7,9 @@ Starts one node with test workers in a temporary root and prints medians. Budget
     rmd      kill -9 / SIGSTOP of rmd    -> first beat of a worker under the new rmd
     apphbd   kill -9 of apphbd           -> the new one is told of every worker
 Ready is what rmd answers over its socket, asked again every millisecond; the time is this program's.
+
+Then the same worker, killed, under supervisord, s6 and runit, where they are installed (--no-peers: not). None of them
+notices a frozen one.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable
 
 from ha.ipc.client import Connection, NotConnected
 from ha.rmd.msg import GetWorkers, WorkerLine, Workers
+from tests.bench import peer_supervisors
 from tests.real.rmd_node import Node
 from tests.real.workers import DEADLINE_MS
 
@@ -127,7 +131,9 @@ def show(what: str, times: list[float], budget: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    rounds = options.rounds
     beating = {"command": "tests.real.workers:beating", "environment": 'HA_RESTARTS="10000/60"'}
     pair_deadline_ms = 300
     with Node(
@@ -144,7 +150,19 @@ def main() -> int:
         show("rmd killed -> worker ready", pair_times(watcher, "rmd", signal.SIGKILL, few), "500 ms")
         stopped = pair_times(watcher, "rmd", signal.SIGSTOP, few)
         show("rmd frozen -> worker ready", stopped, f"{pair_deadline_ms} ms (the pair's deadline) + 500 ms")
+    if options.peers:
+        beside_peers(max(3, rounds // 2))
     return 0
+
+
+def beside_peers(rounds: int) -> None:
+    for name in peer_supervisors.PEERS:
+        if not peer_supervisors.is_installed(name):
+            print(f"{name}: not installed")
+            continue
+        with peer_supervisors.running(name) as ready:
+            times = peer_supervisors.killed_times_ms(ready, rounds, lambda: pause(SETTLE_S))
+        show(f"{name}: worker killed -> ready", times, "-")
 
 
 if __name__ == "__main__":
