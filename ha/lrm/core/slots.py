@@ -99,6 +99,7 @@ class Slots:
         effects: list[Effect] = []
         for _, queue in sorted(self.queues.items()):
             effects += self._end_recurring(queue)
+            queue.forgetters.clear()  # its end is still to be seen to; the crmd asks again
             waiting = [task for task in queue.waiting if task.job == ""]
             effects += [Send(CRMD, refused_result(task.order, reason, stale=True)) for task in waiting]
             queue.waiting = deque(task for task in queue.waiting if task.job != "")

@@ -106,6 +106,16 @@ def test_what_runs_is_awaited_what_waits_is_given_back_and_nothing_new_is_taken(
     assert world.to_rmd == DONE
 
 
+def test_what_is_just_being_forgotten_is_stopped_all_the_same() -> None:
+    world = started(order("disk", "start"))
+    world.behave = lasting({"monitor": 500, "stop": 1_000})
+    world.crmd_says(order("disk", "monitor", interval_ms=10_000), ForgetResource(resource_id="disk"))
+    world.crmd_says(order("web", "start"))
+    world.advance(100)
+    assert leave(world) == ["disk monitor", "web start", "web stop", "disk stop"]
+    assert world.to_rmd == DONE
+
+
 def test_a_stop_that_fails_is_tried_again_when_the_others_are_stopped() -> None:
     world = started(order("disk", "start"), order("web", "start"))
     results = {"disk": [1, 0], "web": [1, 1]}
