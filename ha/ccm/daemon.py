@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from ha.ccm.core import build
+from ha.ccm.io import for_tie_breaker
 from ha.heartbeat.io import load_as_member
 from ha.heartbeat.model import HaCfError
 from ha.root import Root
@@ -30,10 +31,14 @@ def main(root: Root) -> int:
         "deadtime_ms": ha_cf.deadtime_ms,
         "initdead_ms": ha_cf.initdead_ms,
         "weights": dict(ha_cf.weights),
+        "tie_breaker": ha_cf.tie_breaker,
+        "tie_breaker_wait_ms": ha_cf.tie_breaker_wait_ms,
     }
     try:
         machine = build(**settings)
     except ValueError as error:
         print(f"ccm: ha.cf: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    return run_worker("ccm", machine, root=root, beat=PROFILE_BEATS[ha_cf.profile], settings=settings)
+    adapters = [] if ha_cf.tie_breaker is None else for_tie_breaker(ha_cf.tie_breaker)
+    return run_worker("ccm", machine, root=root, adapters=adapters, beat=PROFILE_BEATS[ha_cf.profile],
+                      settings=settings)  # fmt: skip

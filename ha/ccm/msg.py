@@ -109,7 +109,8 @@ class Report(msgspec.Struct, frozen=True):
 
     `hears` names the nodes (itself included) that it hears, `missed` says of others on what ground not. `view` is the
     view it holds, `quorate` and `born_on` are that view's quorum and its own age there. It has promised not to agree
-    to an instance up to `promised` any more; `promise` is the agreed proposal that may yet become its view.
+    to an instance up to `promised` any more; `promise` is the agreed proposal that may yet become its view. `base` is
+    the latest view with quorum that it held in this life.
     """
 
     node: str
@@ -124,6 +125,7 @@ class Report(msgspec.Struct, frozen=True):
     born_on: int = 0
     promised: int = 0
     promise: ViewId | None = None
+    base: ViewId | None = None
     missed: dict[str, str] = {}
 
 
@@ -150,12 +152,16 @@ class Reach(Message, frozen=True, kw_only=True):
 
 
 class Propose(Message, frozen=True, kw_only=True):
-    """From the coordinator to each of `members`: let this be our next view. Repeated until all of them accepted."""
+    """From the coordinator to each of `members`: let this be our next view. Repeated until all of them accepted.
+
+    `base` is given by a half that has quorum by a tie-breaker: the view with quorum that it comes from.
+    """
 
     id: ViewId
     members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=NODES_LIMIT)]
     quorate: bool
     evidence: dict[str, str] = {}
+    base: ViewId | None = None
 
 
 class Accept(Message, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ def main(root: Root) -> int:
         "nodes": ha_cf.nodes,
         "deadtime_ms": ha_cf.deadtime_ms,
         "initdead_ms": ha_cf.initdead_ms,
+        "has_tie_breaker": ha_cf.tie_breaker is not None,
+        "tie_breaker_wait_ms": ha_cf.tie_breaker_wait_ms,
     }
     machine = build(**settings)
     return run_worker("crmd", machine, root=root, beat=PROFILE_BEATS[ha_cf.profile], settings=settings)

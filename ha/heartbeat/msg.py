@@ -73,6 +73,13 @@ class LinkStatus(Message, frozen=True, kw_only=True):
     up: bool
 
 
+class PingStatus(Message, frozen=True, kw_only=True):
+    """To ccm: a ping node answers, or does so no longer."""
+
+    name: str
+    up: bool
+
+
 class ModuleStatus(Message, frozen=True, kw_only=True):
     """To the same module on every node: the module's worker on `node` signed on (after a restart too) or hung up.
 

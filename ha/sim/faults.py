@@ -17,6 +17,7 @@ from ha.sim.agenda import MS, SECOND
 from ha.sim.agents import Misbehaviour
 from ha.sim.cluster import Cluster
 from ha.sim.configuration import node_ids, to_xml
+from ha.sim.network import PING_ADDRESS
 from ha.sim.node import Node
 from ha.sim.power import SwitchFault
 from ha.sim.process import Process
@@ -291,12 +292,66 @@ def break_switch(trouble: Trouble) -> None:
     trouble.cluster.break_switch(fault)
 
 
+def break_register(trouble: Trouble) -> None:
+    """The tie-breaker's register is dead, slow, out of reach of some, or does what it is told without an answer; and
+    then the cluster is split, for else nobody asks it."""
+    world = trouble.cluster.world
+    register, chance = world.register, trouble.chance
+    match chance.choice(("dead", "slow", "unreachable", "mute", "well")):
+        case "dead":
+            register.is_dead = True
+        case "slow":
+            register.delay_us = chance.randrange(5_000, 3_000_000)
+        case "unreachable":
+            register.unreachable = {name for name in world.nodes if chance.random() < 0.5}
+        case "mute":
+            register.lost_answers = 0.5
+    world.log("register", "operator", f"is now {register!r}"[:200])
+    trouble.later(500, 15_000, register.repair)
+    split(trouble)
+
+
+def silence_ping(trouble: Trouble) -> None:
+    """The pinged host is silent for a while, or the way to it is, and the cluster is split."""
+    network = trouble.cluster.world.network
+    if trouble.chance.random() < 0.5:
+        network.silent_pings.add(PING_ADDRESS)
+        trouble.later(500, 15_000, lambda: network.silent_pings.discard(PING_ADDRESS))
+    else:
+        name = trouble.node().name
+        network.cut(name, PING_ADDRESS)
+        trouble.later(500, 15_000, lambda: network.heal(name, PING_ADDRESS))
+    split(trouble)
+
+
+def split(trouble: Trouble) -> None:
+    """Into two halves, which both live."""
+    names = list(trouble.cluster.world.nodes)
+    half = set(trouble.chance.sample(names, len(names) // 2))
+    for one in names:
+        for other in names:
+            if one in half and other not in half:
+                trouble.cluster.cut(one, other)
+    mended_ms = trouble.chance.randrange(500, 15_000)
+    for one in names:
+        for other in names:
+            if one in half and other not in half:
+                trouble.at(mended_ms, lambda one=one, other=other: _mend(trouble, one, other))  # type: ignore[misc]
+
+
 Troublemaker = Callable[[Trouble], None]
 
 WORKERS: tuple[Troublemaker, ...] = (kill_worker, crash_worker, freeze_worker, restart_worker)
 """Faults of processes alone: P4 says that no resource notices."""
 
 NETWORK: tuple[Troublemaker, ...] = (cut_link, flap_link, isolate_node, storm, turn_clock, slow_disk, fill_disk)
+
+TIE_BREAKERS: dict[str, tuple[Troublemaker, ...]] = {
+    "": (),
+    "register": (break_register,) * 4,
+    "ping": (silence_ping,) * 4,
+}
+"""By what decides between halves."""
 
 HARMLESS: tuple[Troublemaker, ...] = (
     *WORKERS, *NETWORK, pull_the_plug, shut_down_node, standby_node, break_resource, break_agent, slow_stop,

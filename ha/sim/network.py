@@ -23,6 +23,9 @@ MAX_PACKET_BYTES = 65_507
 
 PORT = 694
 
+PING_ADDRESS = "192.0.2.254"
+"""The router, where a configuration has a ping node."""
+
 
 @dataclass
 class Weather:
@@ -50,6 +53,8 @@ class Network:
         """(from node, to node, medium or "" for all media): nothing passes."""
         self.silent_pings: set[str] = set()
         """Addresses of ping nodes that do not answer."""
+        self.lossy_nodes: dict[str, float] = {}
+        """Nodes with a bad cable: the share of packets lost on it, to them and from them."""
         self.sent = 0
         self.lost = 0
 
@@ -78,16 +83,20 @@ class Network:
             self.lost += len(receivers) - len(reached)
             receivers = reached
         source, packet = Wire(wire.medium, sender.endpoint), Packet(data=data)
-        if self.weather.calm:
+        if self.weather.calm and not self.lossy_nodes:
             self.world.agenda.after(self.weather.delay_us, lambda: self._arrive(receivers, source, packet))
             return
         for receiver in receivers:
-            if self.chance.random() < self.weather.loss:
+            if self.chance.random() < self.weather.loss or self._lost_on_cables(sender.name, receiver.name):
                 self.lost += 1
                 continue
             self._carry(receiver, source, packet)
             if self.weather.duplication and self.chance.random() < self.weather.duplication:
                 self._carry(receiver, source, packet)
+
+    def _lost_on_cables(self, sender: str, receiver: str) -> bool:
+        lossy = self.lossy_nodes
+        return bool(lossy) and any(self.chance.random() < lossy[name] for name in (sender, receiver) if name in lossy)
 
     def _echo(self, sender: Node, wire: Wire, data: bytes) -> None:
         """A ping node answers with what it was sent, unless it is silent or the way to it is cut."""

@@ -106,6 +106,31 @@ class AgreedViews(Watcher):
                 view.dc = None
 
 
+class OneQuorum(Watcher):
+    """P2: of two views with quorum that have no member in common, one is over: some member holds another since, or
+    none, or none of its members has power."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.held: dict[str, View | None] = {}
+
+    def carrying_out(self, process: Process, effect: Effect) -> None:
+        if process.name != "ccm" or not isinstance(effect, Send) or not isinstance(effect.message, MembershipEvent):
+            return
+        view = effect.message.view
+        self.held[process.node.name] = view
+        if view is None or not self._stands(view):
+            return
+        for other in self.held.values():
+            if other is not None and not set(other.names()) & set(view.names()) and self._stands(other):
+                raise Violation("P2", f"{view.names()} and {other.names()} have quorum at once: {view.id}, {other.id}")
+
+    def _stands(self, view: View) -> bool:
+        held = [self.held.get(name) for name in view.names()]
+        powered = any(self.world.nodes[name].powered for name in view.names())
+        return view.quorate and powered and all(one is not None and one.id == view.id for one in held)
+
+
 class EqualCibs(Watcher):
     """P3: two CIBs of equal version are byte-equal: what every cib publishes, and the digests it tells."""
 
@@ -224,4 +249,6 @@ class OrderedMessages(Watcher):
 
 
 def all_promises(world: World) -> list[Watcher]:
-    return [OneCopy(world), AgreedViews(), EqualCibs(), CurrentOrders(), NoRestarts(), OrderedMessages()]
+    return [
+        OneCopy(world), AgreedViews(), OneQuorum(world), EqualCibs(), CurrentOrders(), NoRestarts(), OrderedMessages(),
+    ]  # fmt: skip

@@ -21,7 +21,8 @@ from ha.heartbeat import core as heartbeat_core
 from ha.heartbeat.model import AuthKeys, HaCf, parse, parse_authkeys
 from ha.machine import Effect, Event, Instant, Local, Machine, Received, Send
 from ha.recording import Header, RecordingError
-from ha.sim.adapters import cib, lrm, pe, stonith
+from ha.sim.adapters import cib, lrm, pe, register, stonith
+from ha.sim.network import PING_ADDRESS
 from ha.sim.promises import all_promises
 from ha.sim.swarm import Plan
 from ha.sim.world import Setup, Stack, WorkerKind, World, Wrap
@@ -33,9 +34,16 @@ MEDIA = ("bcast eth0", "bcast eth1")
 """Two rings, as an operator is told to have."""
 
 
+TIE_BREAKERS = {
+    "": (),
+    "register": (f"tie_breaker http {register.URL}",),
+    "ping": (f"ping {PING_ADDRESS}", f"tie_breaker ping {PING_ADDRESS}"),
+}
+
+
 @lru_cache(maxsize=16)
-def ha_cf(nodes: tuple[str, ...], profile: str, media: int) -> HaCf:
-    lines = [f"node {' '.join(nodes)}", *MEDIA[:media], f"profile {profile}", "crm respawn"]
+def ha_cf(nodes: tuple[str, ...], profile: str, media: int, tie_breaker: str = "") -> HaCf:
+    lines = [f"node {' '.join(nodes)}", *MEDIA[:media], f"profile {profile}", "crm respawn", *TIE_BREAKERS[tie_breaker]]
     return parse("\n".join(lines) + "\n", "ha.cf")
 
 
@@ -45,8 +53,11 @@ def keys() -> AuthKeys:
 
 
 def settings(setup: Setup) -> HaCf:
-    """Options: `profile` default or fast, `media` 1 or 2."""
-    return ha_cf(setup.nodes, setup.options.get("profile", "default"), int(setup.options.get("media", "1")))
+    """Options: `profile` default or fast, `media` 1 or 2, `tie_breaker` register or ping."""
+    options = setup.options
+    return ha_cf(
+        setup.nodes, options.get("profile", "default"), int(options.get("media", "1")), options.get("tie_breaker", "")
+    )
 
 
 def _heartbeat(setup: Setup) -> Machine:
@@ -57,7 +68,7 @@ def _ccm(setup: Setup) -> Machine:
     times = settings(setup)
     return ha.ccm.core.build(
         node=setup.node, nodes=setup.nodes, keepalive_ms=times.keepalive_ms, deadtime_ms=times.deadtime_ms,
-        initdead_ms=times.initdead_ms,
+        initdead_ms=times.initdead_ms, tie_breaker=times.tie_breaker, tie_breaker_wait_ms=times.tie_breaker_wait_ms,
     )  # fmt: skip
 
 
@@ -82,6 +93,7 @@ def _crmd(setup: Setup) -> Machine:
     return ha.crm.core.build(
         node=setup.node, nodes=setup.nodes, deadtime_ms=times.deadtime_ms, initdead_ms=times.initdead_ms,
         feature_set=OLDER_FEATURE_SET if setup.options.get("older") == setup.node else FEATURE_SET,
+        has_tie_breaker=times.tie_breaker is not None, tie_breaker_wait_ms=times.tie_breaker_wait_ms,
     )  # fmt: skip
 
 
@@ -104,8 +116,8 @@ class Listener:
 
 
 def production(options: dict[str, str]) -> Stack:
-    """Options: `profile`, `media`, `older` (the node that runs an older release); `layers=ground` leaves all above ccm
-    out.
+    """Options: `profile`, `media`, `tie_breaker`, `older` (the node that runs an older release); `layers=ground` leaves
+    all above ccm out.
 
     Deadlines are as the daemons set them: heartbeat's is a third of deadtime (design section 4).
     """
@@ -115,7 +127,7 @@ def production(options: dict[str, str]) -> Stack:
         WorkerKind("ccm", _ccm),
     )
     if options.get("layers") == "ground":
-        return Stack((*ground, WorkerKind("attrd", lambda setup: Listener())))
+        return Stack((*ground, WorkerKind("attrd", lambda setup: Listener())), register.SERVICES)
     above = (
         WorkerKind("cib", _cib),
         WorkerKind("stonithd", _stonithd),
@@ -125,7 +137,8 @@ def production(options: dict[str, str]) -> Stack:
         WorkerKind("pengine", _pengine, on_demand=True),
         WorkerKind("tengine", _tengine, on_demand=True),
     )
-    return Stack((*ground, *above), {**cib.SERVICES, **lrm.SERVICES, **stonith.SERVICES, **pe.SERVICES})
+    twins = (cib.SERVICES, lrm.SERVICES, stonith.SERVICES, pe.SERVICES, register.SERVICES)
+    return Stack((*ground, *above), {kind: serve for services in twins for kind, serve in services.items()})
 
 
 def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap | None = None) -> World:

@@ -20,7 +20,16 @@ from ha.cib.msg import Write, Written
 from ha.machine import Message
 from ha.sim.cluster import Cluster, NotIdle, OperatorError
 from ha.sim.configuration import to_xml
-from ha.sim.faults import EVERYTHING, FAULT_PAUSE_US, HARMLESS, WORKERS, Trouble, Troublemaker, calm_weather
+from ha.sim.faults import (
+    EVERYTHING,
+    FAULT_PAUSE_US,
+    HARMLESS,
+    TIE_BREAKERS,
+    WORKERS,
+    Trouble,
+    Troublemaker,
+    calm_weather,
+)
 from ha.sim.programs import Program
 from ha.sim.promises import AgreedViews, NoRestarts
 from ha.sim.world import Violation, World
@@ -34,6 +43,9 @@ FAST_SHARE = 0.15
 
 OLDER_SHARE = 0.2
 """Clusters in the middle of a rolling upgrade."""
+
+TIE_BREAKER_CHOICES = ("", "", "", "register", "register", "ping")
+"""Of clusters with an even number of nodes."""
 
 MIN_FAULTS, MAX_FAULTS = 5, 18
 
@@ -54,17 +66,22 @@ class Plan:
     times: str = "default"
     older: int = 0
     """The number of a node that runs an older release yet; 0: none."""
+    tie_breaker: str = ""
+    """What decides between halves: register, ping, or nothing."""
 
     @property
     def troublemakers(self) -> tuple[Troublemaker, ...]:
         if self.profile == "workers":
             return WORKERS
-        return EVERYTHING if self.fencing else HARMLESS
+        return (EVERYTHING if self.fencing else HARMLESS) + TIE_BREAKERS[self.tie_breaker]
 
     @property
     def options(self) -> dict[str, str]:
         """Of `ha.sim.stack`."""
-        return {"media": str(self.media), "profile": self.times, "older": f"n{self.older}"}
+        return {
+            "media": str(self.media), "profile": self.times, "older": f"n{self.older}",
+            "tie_breaker": self.tie_breaker,
+        }  # fmt: skip
 
 
 def plan(seed: int) -> Plan:
@@ -79,6 +96,7 @@ def plan(seed: int) -> Plan:
         media=chance.choice((1, 1, 2)),
         times="fast" if chance.random() < FAST_SHARE and nodes <= 3 else "default",
         older=chance.randrange(1, nodes + 1) if chance.random() < OLDER_SHARE else 0,
+        tie_breaker=chance.choice(TIE_BREAKER_CHOICES) if nodes % 2 == 0 else "",
     )
 
 
@@ -167,6 +185,8 @@ class Swarm:
         world = self.world
         world.log("operator", "operator", "heal everything")
         world.network.heal_all()
+        world.network.silent_pings.clear()
+        world.register.repair()
         calm_weather(self.cluster)
         self.cluster.behave()
         for node in world.nodes.values():

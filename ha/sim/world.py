@@ -21,6 +21,7 @@ from ha.sim.network import Network
 from ha.sim.node import BOOT_US, Node
 from ha.sim.power import PowerSwitch
 from ha.sim.process import Process
+from ha.sim.register import Register
 
 _NAMES: dict[type, bytes] = {kind: kind.__name__.encode() for kind in get_args(Effect)}
 
@@ -130,6 +131,7 @@ class World:
         self._wrap = wrap
         self.network = Network(self, self.chance("network"))
         self.switch = PowerSwitch(self)
+        self.register = Register()
         self.nodes: dict[str, Node] = {}
         for number, name in enumerate(names, start=1):
             self.nodes[name] = Node(self, name, number)

@@ -11,6 +11,10 @@ from random import Random
 
 import msgspec
 
+from ha.ccm.model.register import Contents, Outdated
+from ha.ccm.model.register import Written as Granted
+from ha.ccm.model.register import decode as decode_grant
+from ha.ccm.model.register import encode as encode_grant
 from ha.ccm.msg import MembershipEvent
 from ha.cib.model.store import PublishCib
 from ha.cib.msg import Lead, Write, Written
@@ -104,6 +108,29 @@ class EverQuorateCcm(Planted):
             return effect
         told = msgspec.structs.replace(effect.message, view=msgspec.structs.replace(view, quorate=True))
         return replace(effect, message=told)
+
+
+class FlatteredCcm(Planted):
+    """Takes every grant in the tie-breaker's register for an old one, and overwrites it."""
+
+    worker = "ccm"
+
+    def hears(self, event: Event) -> Event | None:
+        if isinstance(event, Finished) and isinstance(event.outcome, Contents) and event.outcome.version:
+            grant = msgspec.structs.replace(decode_grant(event.outcome.data), instance=0)
+            return Finished(event.operation, Contents(event.outcome.version, encode_grant(grant)))
+        return event
+
+
+class CredulousCcm(Planted):
+    """Believes of a refused claim that it was written."""
+
+    worker = "ccm"
+
+    def hears(self, event: Event) -> Event | None:
+        if isinstance(event, Finished) and isinstance(event.outcome, Outdated):
+            return Finished(event.operation, Granted())
+        return event
 
 
 class StutteringHeartbeat(Planted):
@@ -286,6 +313,8 @@ class DeafLrmd(Planted):
 PLANTS: tuple[Plant, ...] = (
     Plant("view ids used twice", ForgetfulCcm, "P2", ground=True, likely=25),
     Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True, likely=4),
+    Plant("a tie-breaker that both halves overwrite", FlatteredCcm, "P2", ground=True, likely=16),
+    Plant("a tie-breaker that refused taken for one that granted", CredulousCcm, "P2", ground=True, likely=16),
     Plant("messages delivered twice", StutteringHeartbeat, "order", ground=True),
     Plant("a stale DC", StaleDc, "P2", likely=2),
     Plant("two DCs in a view", UsurperCrmd, "P2"),

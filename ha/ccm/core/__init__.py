@@ -10,6 +10,7 @@
     flapping      who comes and goes is held out for a growing time
     succession    from one view to the next: ages, joined, lost
     quorum        which set may act as the cluster: plug-ins
+    tie_breaker   which half goes on after an even split
 
 The protocol
 
@@ -51,6 +52,8 @@ from collections.abc import Mapping
 
 from ha.ccm.core import quorum
 from ha.ccm.core.membership import Ccm
+from ha.ccm.core.tie_breaker import Kind, TieBreaker
+from ha.heartbeat.model.tie_breaker import TieBreakerConfig
 from ha.machine import Machine
 
 REPEAT_MS = 50
@@ -66,21 +69,31 @@ def build(
     initdead_ms: int = 30_000,
     repeat_ms: int = REPEAT_MS,
     weights: Mapping[str, int] | None = None,
+    tie_breaker: TieBreakerConfig | None = None,
+    tie_breaker_wait_ms: int = 0,
 ) -> Machine:
     """The ccm of `node` in a cluster of the configured `nodes` (ha.cf), which include it, and may have weights.
 
     A ccm that does not answer while its node is heard is given two deadtimes and four keepalives, so that rmd can
     replace a hung one (deadline 1 s, fast profile 300 ms) before its node is cut out for it.
+
+    `tie_breaker_wait_ms`: `HaCf.tie_breaker_wait_ms`. With a `tie_breaker` of kind lease or http the shell serves
+    ReadRegister and WriteRegister.
     """
     assert node in nodes
-    return Ccm(
+    ccm = Ccm(
         node=node,
         nodes=nodes,
-        quorum=quorum.choose(nodes, weights or {}),
+        quorum=quorum.choose(nodes, weights or {}, has_tie_breaker=tie_breaker is not None),
         silence_ms=2 * deadtime_ms + 4 * keepalive_ms,
         initdead_ms=initdead_ms,
         repeat_ms=repeat_ms,
     )
+    if tie_breaker is not None:
+        kind: Kind = "ping" if tie_breaker.kind == "ping" else "register"
+        ping = tie_breaker.target if kind == "ping" else ""
+        ccm.context.tie_breaker = TieBreaker(ccm.context, kind, timeout_ms=tie_breaker_wait_ms, ping=ping)
+    return ccm
 
 
 __all__ = ["REPEAT_MS", "build"]

@@ -55,7 +55,10 @@ class Agreement:
         raise AssertionError(f"one event set off more than {STEPS_LIMIT} changes")
 
     def _steps(self) -> tuple[Callable[[], bool], ...]:
-        return (self._install_agreed, self._leave_void, self._resume, self._accept, self._propose, self._conclude)
+        return (
+            self._install_agreed, self._leave_void, self._resume, self._ask_tie_breaker, self._accept, self._propose,
+            self._conclude,
+        )  # fmt: skip
 
     def forget(self) -> None:
         """A new life, or none: no proposal of ours stands, and no view is in force."""
@@ -98,6 +101,12 @@ class Agreement:
         self.context.tell(_event(view), view)
         return True
 
+    def _ask_tie_breaker(self) -> bool:
+        tie_breaker = self.context.tie_breaker
+        if tie_breaker is None or self.gathering or self.booting() or self._outranked():
+            return False
+        return tie_breaker.review()
+
     def _accept(self) -> bool:
         for peer in sorted(self.pending):
             proposal = self.pending[peer]
@@ -119,8 +128,15 @@ class Agreement:
         return (
             group[0] == peer
             and succession.lives(proposal.members) == self.context.lives_of(group)
-            and proposal.quorate == self.context.quorate(group)
+            and self._quorum_is_right(proposal, group)
         )
+
+    def _quorum_is_right(self, proposal: Propose, group: tuple[str, ...]) -> bool:
+        """A tie-breaker answers the coordinator alone: its word is taken."""
+        if proposal.quorate == self.context.quorate_alone(group):
+            return True
+        tie_breaker = self.context.tie_breaker
+        return proposal.quorate and tie_breaker is not None and tie_breaker.acceptable(proposal)
 
     def _propose(self) -> bool:
         if self.gathering or self.booting():
@@ -130,12 +146,23 @@ class Agreement:
             return False
         reports = self.context.links.reports()
         instance = max(self.context.state.promised, *(report.promised for report in reports.values())) + 1
+        tie_breaker, base = self.context.tie_breaker, None
+        if tie_breaker is not None:
+            if tie_breaker.undecided(group):
+                return False
+            claimed = tie_breaker.instance(group, instance)
+            if claimed is None:
+                return True
+            instance = claimed
+            if tie_breaker.wins(group) and self.context.state.base is not None:
+                base = self.context.state.base.id
         members = succession.seat(self.context.state.view, reports, group, instance)
         proposal = Propose(
             id=ViewId(instance, self.context.incarnation),
             members=members,
             quorate=self.context.quorate(group),
             evidence=succession.evidence(self.context.state.view, self.context.links, members),
+            base=base,
         )
         self.context.note("info", f"view {instance} proposed: {', '.join(group)}")
         self.progress = True
@@ -232,6 +259,7 @@ class Agreement:
         self.progress = True
         self.context.save(
             view=view,
+            base=view if view.quorate else self.context.state.base,
             evicted=False,
             last_man=agreed.quorate and len(agreed.members) == 1 and len(self.context.nodes) == 2,
         )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from ha.ccm import model
@@ -12,6 +14,9 @@ from ha.ccm.core.quorum import Facts, Quorum
 from ha.ccm.model import State
 from ha.ccm.msg import EventName, MembershipEvent, View, ViewId
 from ha.machine import Arm, Disarm, Effect, Instant, Level, Local, Note, Persist, Send
+
+if TYPE_CHECKING:
+    from ha.ccm.core.tie_breaker import TieBreaker
 
 
 class Context:
@@ -24,6 +29,7 @@ class Context:
         self.node = node
         self.nodes = tuple(sorted(nodes))
         self.quorum = quorum
+        self.tie_breaker: TieBreaker | None = None
         self.links = Connectivity(node, nodes)
         self.state = State()
         self.told: MembershipEvent | None = None
@@ -76,6 +82,10 @@ class Context:
         return {node: self.links.life(node) for node in group}
 
     def quorate(self, group: tuple[str, ...]) -> bool:
+        """By the group's own right, or by the word of the tie-breaker to us."""
+        return self.quorate_alone(group) or (self.tie_breaker is not None and self.tie_breaker.wins(group))
+
+    def quorate_alone(self, group: tuple[str, ...]) -> bool:
         others_ended = all(self.links.proved_down(node) for node in self.nodes if node not in group)
         return self.quorum.quorate(
             group, Facts(complete=self.state.complete, last_man=self.state.last_man, others_ended=others_ended)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ha.ccm import model
+from ha.ccm.core import tie_breaker
 from ha.ccm.core.agreement import Agreement
 from ha.ccm.core.connectivity import SETTLED
 from ha.ccm.core.context import Context
@@ -24,13 +25,14 @@ from ha.ccm.msg import (
     Synchronized,
     ViewId,
 )
-from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeFenced, NodeState, NodeStatus
+from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeFenced, NodeState, NodeStatus, PingStatus
 from ha.machine import (
     Client,
     Connected,
     Effect,
     Event,
     Everyone,
+    Finished,
     Fired,
     Instant,
     Local,
@@ -151,6 +153,9 @@ class Ccm:
             self.context.links.hold_out(node, "")
         elif event.timer == INITDEAD:
             self.agreement.starting = False
+        elif event.timer in (tie_breaker.DEADLINE, tie_breaker.RETRY):
+            assert self.context.tie_breaker is not None
+            self.context.tie_breaker.fired(event.timer)
         elif self._taking_part():
             self._repeat()
 
@@ -163,7 +168,11 @@ class Ccm:
             self.context.save(complete=False)
 
     def on_ignored(self, event: Event) -> None:
-        """Wall, Finished: nothing here depends on them."""
+        """Wall: nothing here depends on it."""
+
+    def on_finished(self, event: Finished) -> None:
+        assert self.context.tie_breaker is not None, "ccm executes nothing else"
+        self.context.tie_breaker.finished(event.operation, event.outcome)
 
     def on_received(self, event: Received) -> None:
         handler = MESSAGES.get(type(event.message))
@@ -233,6 +242,10 @@ class Ccm:
             self.context.effects.append(Send(Remote(message.node, "ccm"), self.reporter.reach(ask=True)))
         if not message.up:
             self._arm_silence(message.node)
+
+    def on_ping_status(self, sender: object, message: PingStatus) -> None:
+        if self.context.tie_breaker is not None:
+            self.context.tie_breaker.pinged(message.name, message.up)
 
     def on_link_status(self, sender: object, message: LinkStatus) -> None:
         """A node is heard by any of its links: heartbeat sums them up in NodeStatus."""
@@ -367,10 +380,13 @@ class Ccm:
         state = self.context.state
         held = self.context.told is not None or (state.view is not None and boot == state.boot)
         self.agreement.forget()
+        if self.context.tie_breaker is not None:
+            self.context.tie_breaker.forget()
         self.context.links.ended.clear()
         life = f"{self.context.incarnation}.{self._lives}"
         evicted = held or (self.context.state.evicted and boot == self.context.state.boot)
-        self.context.save(life=life, boot=boot, view=None, promise=None, ended={}, complete=False, evicted=evicted)
+        self.context.save(life=life, boot=boot, view=None, promise=None, base=None, ended={},
+                          complete=False, evicted=evicted)  # fmt: skip
         if held:
             self.context.tell_evicted()
 
@@ -378,7 +394,9 @@ class Ccm:
         """Our own heartbeat has said goodbye for this node: take no part any more."""
         self._departed = True
         self.agreement.forget()
-        self.context.save(life="", view=None, promise=None, complete=False)
+        if self.context.tie_breaker is not None:
+            self.context.tie_breaker.forget()
+        self.context.save(life="", view=None, promise=None, base=None, complete=False)
         self.context.note("notice", "this node has left the cluster")
         self.context.tell_evicted()
 
@@ -470,14 +488,16 @@ EVENTS: dict[type, Callable[..., None]] = {
     Received: Ccm.on_received,
     Fired: Ccm.on_fired,
     Stopping: Ccm.on_stopping,
+    Finished: Ccm.on_finished,
     Wall: Ccm.on_ignored,
 }
-"""An event that is not here (Finished: ccm executes nothing) is a broken invariant."""
+"""An event that is not here is a broken invariant."""
 
 MESSAGES: dict[type[Message], Callable[..., None]] = {
     NodeStatus: Ccm.on_node_status,
     ModuleStatus: Ccm.on_module_status,
     LinkStatus: Ccm.on_link_status,
+    PingStatus: Ccm.on_ping_status,
     ConfirmedDown: Ccm.on_confirmed_down,
     Synchronized: Ccm.on_synchronized,
     GetMembership: Ccm.on_get_membership,

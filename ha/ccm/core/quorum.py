@@ -30,6 +30,10 @@ class Quorum(Protocol):
 
     def quorate(self, members: Collection[str], facts: Facts) -> bool: ...
 
+    def tied(self, members: Collection[str]) -> bool:
+        """Whether these are exactly half: the other half can be no majority, and a tie-breaker may decide."""
+        ...
+
 
 class Majority:
     """More than half of the weight of the configured nodes, which is their number where no weights are given.
@@ -53,6 +57,9 @@ class Majority:
     def quorate(self, members: Collection[str], facts: Facts) -> bool:
         return 2 * sum(self._weights[node] for node in members) > self._total
 
+    def tied(self, members: Collection[str]) -> bool:
+        return 2 * sum(self._weights[node] for node in members) == self._total
+
 
 class TwoNode:
     """Both; or one that may be sure that the other is not, and cannot become, the cluster.
@@ -61,18 +68,31 @@ class TwoNode:
     other may be the last man, who comes back alone with what was acknowledged meanwhile. That also ends fencing duels:
     of two halves that shoot each other only one that lived since both were together can be confirmed, since the other
     was down at that moment.
+
+    With a tie-breaker its word is needed in the place of the fence: the node that was shot, or left, may have had that
+    word and have acknowledged changes alone.
     """
 
     name = "two-node"
 
+    def __init__(self, *, has_tie_breaker: bool = False) -> None:
+        self._has_tie_breaker = has_tie_breaker
+
     def quorate(self, members: Collection[str], facts: Facts) -> bool:
-        return len(members) == 2 or facts.last_man or (facts.complete and facts.others_ended)
+        if len(members) == 2 or facts.last_man:
+            return True
+        return not self._has_tie_breaker and facts.complete and facts.others_ended
+
+    def tied(self, members: Collection[str]) -> bool:
+        return len(members) == 1
 
 
-def choose(nodes: Collection[str], weights: Mapping[str, int]) -> Quorum:
+def choose(nodes: Collection[str], weights: Mapping[str, int], *, has_tie_breaker: bool = False) -> Quorum:
     """The plug-in for a cluster of these configured nodes. Raises ValueError for weights that cannot be.
 
     Of two nodes one that weighs more than the other is the cluster also alone, and the other never is.
     """
     assert nodes
-    return TwoNode() if len(nodes) == 2 and not weights else Majority(nodes, weights)
+    if len(nodes) == 2 and not weights:
+        return TwoNode(has_tie_breaker=has_tie_breaker)
+    return Majority(nodes, weights)

@@ -36,6 +36,7 @@ class Reporter:
             born_on=ages.get(self.context.node, 0),
             promised=state.promised,
             promise=None if state.promise is None else state.promise.id,
+            base=None if state.base is None else state.base.id,
             missed=self.context.links.missed(),
         )
         if report != old:

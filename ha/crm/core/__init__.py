@@ -38,12 +38,17 @@ def build(
     deadtime_ms: int = DEFAULT_DEADTIME_MS,
     initdead_ms: int = DEFAULT_INITDEAD_MS,
     feature_set: str = FEATURE_SET,
+    has_tie_breaker: bool = False,
+    tie_breaker_wait_ms: int = 0,
 ) -> Crmd:
     """The crmd of `node`; `nodes` are the configured members in the order of ha.cf, times are ha.cf's."""
     assert node in nodes, f"{node} is not one of the configured nodes {', '.join(nodes)}"
     return Crmd(
-        Settings(node=node, nodes=nodes, deadtime_ms=deadtime_ms, initdead_ms=initdead_ms, feature_set=feature_set)
-    )
+        Settings(
+            node=node, nodes=nodes, deadtime_ms=deadtime_ms, initdead_ms=initdead_ms, feature_set=feature_set,
+            has_tie_breaker=has_tie_breaker, tie_breaker_wait_ms=tie_breaker_wait_ms,
+        )
+    )  # fmt: skip
 
 
 __all__ = ["Crmd", "build"]

@@ -17,13 +17,16 @@ ABSENT_MS = 2_000
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`nodes`: the configured cluster, in the order of ha.cf. Times as in ha.cf. `feature_set` is ours but
-    in tests of rolling upgrades."""
+    in tests of rolling upgrades. `has_tie_breaker`: it decides between two halves, and may take
+    `tie_breaker_wait_ms`."""
 
     node: str
     nodes: tuple[str, ...]
     deadtime_ms: int
     initdead_ms: int
     feature_set: str = FEATURE_SET
+    has_tie_breaker: bool = False
+    tie_breaker_wait_ms: int = 0
 
 
 class Context:

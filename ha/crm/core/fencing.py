@@ -136,11 +136,13 @@ class Fencing:
             self._fence_the_other_half(node)
 
     def _fence_the_other_half(self, node: str) -> None:
-        """Two nodes: the policy engine may not fence without quorum, and there is none before the fence."""
+        """Two nodes: the policy engine may not fence without quorum, and there is none before the fence. A tie-breaker
+        says who has quorum, and the half that has none must not shoot the one that has."""
         view, settings = self.context.view, self.context.settings
         assert view is not None, "a DC has a view"
         if (
-            len(settings.nodes) != 2 or view.quorate or node in self.confirmed or node not in settings.nodes
+            len(settings.nodes) != 2 or settings.has_tie_breaker or view.quorate or node in self.confirmed
+            or node not in settings.nodes
             or self.crmd.takeover_grace.losses[node].clean
             or not self.crmd.ground.configuration.stonith_enabled
             or f"fencing/{node}" in self._under_way()

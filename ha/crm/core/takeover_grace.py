@@ -62,7 +62,9 @@ class TakeoverGrace:
         configuration = self.crmd.ground.configuration
         if configuration.takeover_grace_ms is not None:
             return configuration.takeover_grace_ms
-        return SKEW_DEADTIMES * self.context.settings.deadtime_ms + HUNG_WORKER_MS + configuration.stop_chain_ms
+        settings = self.context.settings
+        skew_ms = SKEW_DEADTIMES * settings.deadtime_ms + settings.tie_breaker_wait_ms
+        return skew_ms + HUNG_WORKER_MS + configuration.stop_chain_ms
 
     def review(self) -> None:
         """The DC, whenever it has read the CIB or the view changed: who of the status is not in the view?"""

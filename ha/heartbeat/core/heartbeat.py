@@ -11,7 +11,7 @@ from ha.heartbeat.core.api import Api
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
 from ha.heartbeat.core.peers import CCM, Peers
-from ha.heartbeat.core.pings import Pings
+from ha.heartbeat.core.pings import Pings, PingState
 from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.core.reload import merge
 from ha.heartbeat.model import AuthKeys, HaCf
@@ -33,6 +33,7 @@ from ha.heartbeat.msg import (
     NodeState,
     NodeStatus,
     NothingRuns,
+    PingStatus,
     Transmit,
 )
 from ha.machine import (
@@ -78,7 +79,7 @@ class Heartbeat:
         self.reception = Reception(self.context, self.peers)
         self.api = Api(self.context, self.peers)
         self.peers.audience = self.api
-        self.pings = Pings(self.context, self.api.ping_changed)
+        self.pings = Pings(self.context, self._ping_changed)
         self.api.pings = self.pings
         self.punctuality = self.peers.punctuality
         self.watch_keys = watch_keys
@@ -289,12 +290,23 @@ class Heartbeat:
             self.peers.tell(self._own_status())
             for node in self.peers.nodes.values():
                 self.peers.tell(self.peers.status(node, "as it is now"))
+            for ping in self.pings.pings.values():
+                self._tell_ping(ping.node.name, ping.state)
         for node in self.peers.nodes.values():
             if module in node.modules:
                 status = ModuleStatus(node=node.name, module=module, up=True)
                 self.context.effects.append(Send(event.peer, status))
         self.context.effects.extend(held)
         self.peers.submit_to_all(Frame("up", module))
+
+    def _ping_changed(self, name: str, state: PingState) -> None:
+        self.api.ping_changed(name, state)
+        if CCM in self.context.modules.up:
+            self._tell_ping(name, state)
+
+    def _tell_ping(self, name: str, state: PingState) -> None:
+        status = PingStatus(name=name, up=state == "ping")
+        self.context.effects.append(Send(Local(CCM), status))
 
     def _on_lost(self, event: Lost) -> None:
         if isinstance(event.peer, Local) and event.peer.module in self.context.modules.up:

@@ -26,6 +26,7 @@ from ha.heartbeat.model.ha_cf import (
     Respawn,
 )
 from ha.heartbeat.model.medium import Medium, MediumKind
+from ha.heartbeat.model.tie_breaker import parse as parse_tie_breaker
 from ha.heartbeat.model.time import parse_boolean, parse_number, parse_time_ms
 from ha.heartbeat.model.wire import FRAMINGS
 
@@ -141,6 +142,10 @@ def _read_node_weight(draft: Draft, words: list[str]) -> None:
     if name in weights:
         raise ValueError(f"node {name} has a weight already: {weights[name]}")
     weights[name] = parse_number(words[1], 0, MAX_WEIGHT)
+
+
+def _read_tie_breaker(draft: Draft, words: list[str]) -> None:
+    draft.settings["tie_breaker"] = parse_tie_breaker(words)
 
 
 def _time(name: str) -> Reader:
@@ -353,6 +358,7 @@ _BOOLEAN = _checked(parse_boolean)
 DIRECTIVES: dict[str, Directive] = {
     "node": Directive(_read_node, most=None),
     "node_weight": Directive(_read_node_weight, 2, 2),
+    "tie_breaker": Directive(_read_tie_breaker, 2, 3, once=True),
     "autojoin": Directive(_setting("autojoin", lambda word: _one_of(word, get_args(Autojoin)))),
     "profile": Directive(_setting("profile", lambda word: _one_of(word, get_args(Profile))), once=True),
     "keepalive": Directive(_time("keepalive_ms")),

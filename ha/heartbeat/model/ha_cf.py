@@ -7,6 +7,7 @@ Syntax and meaning are Heartbeat's. What is ours:
   explicit value always wins, wherever it stands.
 * initdead ends at once when every configured node has been heard.
 * Extra directives: `profile default|fast`, `node_weight NODE NUMBER` (its weight in the quorum, else 1),
+  `tie_breaker ping|lease|http TARGET [TIME]` (who decides between two halves of the cluster),
   `bindaddr ADDRESS[:PORT]` (where the media below it listen and send from),
   `fragment_size BYTES` (how much of a large message travels in one packet), and `PORT` after the address of a ucast
   line as `ADDRESS:PORT`.
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ha.heartbeat.model.medium import Medium
+from ha.heartbeat.model.tie_breaker import TieBreakerConfig
 from ha.heartbeat.model.wire import Framing
 
 MAX_NODES = 100  # as in Heartbeat 3.0.6
@@ -97,6 +99,7 @@ class HaCf:
     deadping_ms: int = 0
     autojoin: Autojoin = "none"
     weights: Mapping[str, int] = field(default_factory=dict)
+    tie_breaker: TieBreakerConfig | None = None
     framing: Framing = "netstring"
     fragment_bytes: int = 0
     compression: Literal["zlib", "bz2"] = "zlib"
@@ -119,6 +122,14 @@ class HaCf:
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def tie_breaker_wait_ms(self) -> int:
+        """How long a half of the cluster waits for its tie-breaker. A ping node that is out of reach is known to be so
+        that long after the peers are."""
+        if self.tie_breaker is None or self.tie_breaker.kind != "ping":
+            return 0 if self.tie_breaker is None else self.tie_breaker.timeout_ms
+        return max(self.deadping_ms - self.deadtime_ms, 0) + 3 * self.keepalive_ms
 
     @property
     def keepalive_ms(self) -> int:

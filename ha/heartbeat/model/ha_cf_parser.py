@@ -34,7 +34,7 @@ def parse(text: str, filename: str) -> HaCf:
             warnings.append(f"{where}: {name} is understood but not acted on")
     times = _times(draft)
     problems += _check_times(times, draft, filename, lines)
-    problems += _check_whole(draft, filename)
+    problems += _check_whole(draft, filename, lines)
     if problems:
         raise HaCfError(tuple(problems))
     if times.initdead_ms < SAFE_INITDEAD_MS:
@@ -115,7 +115,7 @@ def _check_times(times: Times, draft: Draft, filename: str, lines: dict[str, int
     return problems
 
 
-def _check_whole(draft: Draft, filename: str) -> list[str]:
+def _check_whole(draft: Draft, filename: str, lines: dict[str, int]) -> list[str]:
     problems = []
     if not draft.media:
         problems.append(f"{filename}: no medium: add a line ucast, mcast or bcast")
@@ -125,6 +125,12 @@ def _check_whole(draft: Draft, filename: str) -> list[str]:
     strangers = [name for name in weights if name not in draft.nodes]
     if strangers:
         problems.append(f"{filename}: node_weight of {', '.join(strangers)}: not in a `node` line")
+    tie_breaker = draft.settings.get("tie_breaker")
+    if tie_breaker is not None and tie_breaker.kind == "ping":
+        names = [ping.name for ping in draft.ping]
+        if tie_breaker.target not in names:
+            where = f"{filename}:{lines['tie_breaker']}"
+            problems.append(f"{where}: tie_breaker ping {tie_breaker.target}: no line ping or ping_group names it")
     if draft.nodes and all(weights.get(name, 1) == 0 for name in draft.nodes):
         problems.append(f"{filename}: every node has the weight 0: nobody could ever have quorum")
     return problems

@@ -97,7 +97,8 @@ def test_weights_must_fit_the_nodes(line: str, says: str) -> None:
 
 
 EXAMPLES = {
-    "node": "c d", "node_weight": "a 2", "autojoin": "other", "profile": "fast", "keepalive": "100ms", "deadtime": "5",
+    "node": "c d", "node_weight": "a 2", "tie_breaker": "lease /srv/shared 3",
+    "autojoin": "other", "profile": "fast", "keepalive": "100ms", "deadtime": "5",
     "warntime": "0.9", "initdead": "30", "deadping": "5", "udpport": "695", "bindaddr": "127.0.0.1:700",
     "bcast": "eth1", "mcast": "eth0 225.0.0.1 694 1 0", "mcast6": "eth0 ff14::1 694 2 0", "ucast": "eth0 10.0.0.1",
     "ucast6": "eth0 fe80::1%eth0", "serial": "/dev/ttyS0", "baud": "19200", "ping": "10.0.0.254",
@@ -132,6 +133,17 @@ def test_every_directive_is_parsed_and_told_when_it_is_not_acted_on(name: str) -
         ("node a", "listed twice"),
         ("node_weight a x", "'x'"),
         ("node_weight a 1001", "1001"),
+        ("tie_breaker coin /x", "none of ping, lease, http"),
+        ("tie_breaker lease shared", "no absolute path"),
+        ("tie_breaker lease /x 2min", "no time"),
+        ("tie_breaker lease /x 61", "at most 60 s"),
+        ("tie_breaker lease /" + "x" * 1000, "more than 1000"),
+        ("tie_breaker http ftp://h/x", "no URL of an object"),
+        ("tie_breaker http http://h", "no URL of an object"),
+        ("tie_breaker http http://h:99999/x", "no URL"),
+        ("tie_breaker http http://user:word@h/x", "user names"),
+        ("tie_breaker ping 10.0.0.254", "no line ping or ping_group names it"),
+        ("tie_breaker ping 10.0.0.254 5", "takes no time"),
         ("node x/y", "no name of a node"),
         ("node " + "n" * 101, "no name of a node"),
         ("node " + " ".join(f"n{i}" for i in range(100)), "more than 100"),

@@ -21,7 +21,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     `starts` counts the starts of this worker. `life` and `boot` are this node's own. No instance up to `promised` may
     be agreed to again; `promise` is the proposal that was agreed to last, until it is void. `view` is the view that is
-    held, as it was told; `evicted`: there is none because it was lost. `ended` are other nodes' lives known to be over.
+    held, as it was told; `evicted`: there is none because it was lost. `base` is the latest view with quorum that was
+    held in this life. `ended` are other nodes' lives known to be over.
 
     Two-node clusters only: `complete` says that both nodes were members together in this life, and that this one has
     had the other's CIB since, `last_man` that this node was the cluster alone and quorate, so it may form it alone
@@ -35,6 +36,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     promised: int = 0
     promise: Propose | None = None
     view: View | None = None
+    base: View | None = None
     evicted: bool = False
     ended: dict[str, Ended] = {}
     complete: bool = False
