@@ -159,10 +159,10 @@ def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:
         yield Finding(
             "warning", f"{root.ha_cf}: one medium only: its loss cuts the cluster apart", "add a second network"
         )
-    if len(ha_cf.nodes) == 2:
+    if len(ha_cf.nodes) == 2 and ha_cf.tie_breaker is None:
         yield Finding(
             "warning", f"{root.ha_cf}: of two nodes none has a majority: a survivor acts only after fencing the other",
-            "configure a fence device that works while the other node is dead, or add a third node",
+            "configure a fence device that works while the other node is dead, or a tie_breaker, or add a third node",
         )  # fmt: skip
 
 

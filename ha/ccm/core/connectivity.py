@@ -20,6 +20,10 @@ SETTLED: frozenset[NodeState] = frozenset({"active", "dead", "left"})
 """States that say whether a node is there. `init` and `up` say that heartbeat does not know yet."""
 
 
+GROUNDS_LIMIT = 16
+"""Of so many missed nodes a report says on what ground."""
+
+
 @dataclass(slots=True)
 class Peer:
     """What we know of one configured node, ourselves included. `silent` and `held` say why we count it as not heard.
@@ -196,28 +200,30 @@ class Connectivity:
         reports = self.reports()
         others = [node for node in reports if node != self.node]
         if all_reports:
-            return tuple(reports[node] for node in others)
+            return tuple(_in_few_words(reports[node]) for node in others)
         listeners = [node for node in others if self.hears(node) or self.node in self.peers[node].hears]
         # Who is not heard yet is no matter: a node that boots will hear it for itself.
         lacked = {author for node in listeners for author in reports[node].missed}
         if not lacked:
             return ()
         heard = frozenset(self.heard()).union(*(self.peers[node].hears - {node} for node in listeners))
-        return tuple(reports[author] for author in others if author in lacked and author in heard)
+        return tuple(_in_few_words(reports[author]) for author in others if author in lacked and author in heard)
 
     def missed(self) -> dict[str, str]:
-        """Per node that we should hear and do not: on what ground."""
-        return {
+        """Per node that we should hear and do not: on what ground. Of many it is said of the first ones: then it is the
+        network, and the words would be most of what it carries when it is back."""
+        missed = {
             node: peer.silent or peer.held or peer.evidence or str(peer.state)
             for node, peer in self.peers.items()
             if not self.hears(node) and peer.state in SETTLED
         }
+        return {node: why if number < GROUNDS_LIMIT else "" for number, (node, why) in enumerate(missed.items())}
 
     def why_lost(self, node: str, group: Iterable[str]) -> str:
         """Why the node is not in `group`: who of it misses the node, and on what ground."""
         reports = self.reports()
         grounds = [
-            f"{member}: {reports[member].missed.get(node, 'not heard')}"
+            f"{member}: {reports[member].missed.get(node) or 'not heard'}"
             for member in group
             if member in reports and node not in reports[member].hears
         ]
@@ -238,6 +244,11 @@ class Connectivity:
                     report, view=self._held.id, quorate=self._held.quorate, born_on=member.born_on
                 )
         return reports
+
+
+def _in_few_words(report: Report) -> Report:
+    """As it is passed on: whom the node misses, without the grounds, which it tells its own listeners."""
+    return msgspec.structs.replace(report, missed=dict.fromkeys(report.missed, ""))
 
 
 def by_seniority(reports: Mapping[str, Report]) -> list[str]:

@@ -58,6 +58,13 @@ HEARTBEAT = Local("heartbeat")
 INITDEAD = "initdead"
 """Timer: who has not come by now is not waited for any more by a node that just started."""
 
+PUBLISH = "publish"
+"""Timer: news that could wait is told."""
+
+MIN_GATHERING_MS = 10
+"""So long, or 2 ms per configured node, news that costs nobody anything is gathered before it is told: when partitions
+meet, every node hears every other within a keepalive, and each would tell all of each."""
+
 NO_SUBSCRIBERS = frozenset({"heartbeat", "rmd", "apphbd", "logd"})
 """Workers that may link to us and are told no membership."""
 
@@ -83,6 +90,8 @@ class Ccm:
         self._repeat_ms = repeat_ms
         self._pace_ms = repeat_ms
         self._unsaid = False
+        self._is_due = False
+        self._gathering_ms = max(MIN_GATHERING_MS, 2 * len(nodes))
         self._awake = False
         self._departed = False
         self._synchronized: ViewId | None = None
@@ -107,8 +116,13 @@ class Ccm:
         if self._hearing_grows():
             # Every node hears every other within moments of boot: that is told in few words, not node by node.
             self._unsaid = True
-        elif self.reporter.publish() or self.agreement.progress:
-            self._pace_ms = self._repeat_ms
+        elif self._may_gather() and self.reporter.can_wait():
+            self.context.arm(PUBLISH, self._gathering_ms)
+        else:
+            self._unsaid = False
+            if self.reporter.publish() or self.agreement.progress:
+                self._pace_ms = self._repeat_ms
+        self._is_due = False
         self.agreement.progress = False
         if self.agreement.proposal is not before:
             self._await_acceptance()
@@ -151,6 +165,8 @@ class Ccm:
         elif kind == "held":
             self.context.note("notice", f"node {node} is not held out any longer")
             self.context.links.hold_out(node, "")
+        elif event.timer == PUBLISH:
+            self._is_due = True
         elif event.timer == INITDEAD:
             self.agreement.starting = False
         elif event.timer in (tie_breaker.DEADLINE, tie_breaker.RETRY):
@@ -440,6 +456,10 @@ class Ccm:
         if self.reporter.said is None or not self.agreement.booting():
             return False
         return any(peer.state not in SETTLED for peer in self.context.links.peers.values())
+
+    def _may_gather(self) -> bool:
+        """Whether news may wait a little: in a view, and when nothing was put off before."""
+        return self.context.in_force and not (self._is_due or self._unsaid or self.agreement.progress)
 
     def _await_acceptance(self) -> None:
         for node in self.agreement.awaited():

@@ -59,7 +59,24 @@ class Reporter:
         return True
 
 
+    def can_wait(self) -> bool:
+        """Whether there is news, and all of it is that we hear more nodes, or what others say: it harms nobody to hear
+        of that somewhat later."""
+        if self.said is None or _substance(self.reach(ask=False)) == _substance(self.said):
+            return False
+        own = self.context.links.peers[self.context.node].report
+        assert own is not None
+        before = self.said.reports[0]
+        grown = set(own.hears) >= set(before.hears)
+        same = msgspec.structs.replace(own, hears=before.hears, missed=before.missed)
+        return grown and _own_substance(same) == _own_substance(before)
+
+
+def _own_substance(report: Report) -> Report:
+    """A promise alone is told to the proposer, and to all when there is no rest."""
+    return msgspec.structs.replace(report, serial=0, promised=0, promise=None)
+
+
 def _substance(reach: Reach) -> Reach:
-    """What others act upon. A promise alone is told to the proposer, and to all when there is no rest."""
-    own = msgspec.structs.replace(reach.reports[0], serial=0, promised=0, promise=None)
-    return msgspec.structs.replace(reach, reports=(own, *reach.reports[1:]), ask=False)
+    """What others act upon."""
+    return msgspec.structs.replace(reach, reports=(_own_substance(reach.reports[0]), *reach.reports[1:]), ask=False)
