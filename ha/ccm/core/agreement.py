@@ -301,6 +301,8 @@ class Agreement:
         assert state.view is None or state.view.id.instance <= state.promised
         assert state.promise is None or state.promise.id.instance == state.promised
         assert not self.context.in_force or state.view is not None
+        assert state.base is None or (state.base.quorate and state.base.id.instance <= state.promised)
+        assert state.view is None or not state.view.quorate or state.base == state.view
         assert self.proposal is None or self.proposal.agreed == state.promise
         assert not state.last_man or len(self.context.nodes) == 2
 

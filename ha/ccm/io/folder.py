@@ -69,6 +69,7 @@ class FolderRegister:
     @staticmethod
     def _put(handle: int, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)  # the cluster's user need not have the same number on every node
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -43,7 +43,7 @@ class HttpRegister:
             return Contents("", b"")
         if status != 200:
             return Failed(f"GET {self.name} is answered {status}")
-        if not etag or etag.startswith("W/") or len(etag) > MAX_ETAG_LENGTH:
+        if not etag.startswith('"') or not etag.isascii() or not etag.isprintable() or len(etag) > MAX_ETAG_LENGTH:
             return Failed(f"GET {self.name} is answered without a strong ETag: no compare-and-swap is possible")
         return Contents(etag, body)
 

@@ -26,6 +26,11 @@ class Register(Protocol):
     def write(self, version: str, data: bytes) -> WriteOutcome: ...
 
 
+def _break(error: BaseException) -> None:
+    """A broken invariant ends the worker, in the loop's own thread."""
+    raise error
+
+
 class RegisterAdapter:
     requests: tuple[type, ...] = (ReadRegister, WriteRegister)
 
@@ -51,4 +56,7 @@ class RegisterAdapter:
                 outcome = self._register.write(request.version, request.data)
         except OSError as error:
             outcome = Failed(f"{self._register.name}: {error.strerror or error}")
+        except BaseException as error:
+            self._loop.call_threadsafe(lambda error=error: _break(error))  # type: ignore[misc]
+            return
         self._loop.post_threadsafe(Finished(operation, outcome))

@@ -70,4 +70,9 @@ def decode(data: bytes) -> State:
 def load(persisted: Mapping[str, bytes]) -> State:
     """The record among what earlier incarnations kept; a new one when there is none. StateError as `decode`."""
     data = persisted.get(STATE_NAME)
-    return State() if data is None else decode(data)
+    if data is None:
+        return State()
+    state = decode(data)
+    if state.base is None and state.view is not None and state.view.quorate:
+        return msgspec.structs.replace(state, base=state.view)  # of a release that knew no tie-breakers
+    return state

@@ -161,6 +161,17 @@ def test_a_server_without_etags_or_with_other_answers_is_refused(store: Store) -
         assert register.write("", b"x") == Failed(f"PUT {store.url} is answered {status}")
 
 
+@pytest.mark.parametrize("etag", ['W/"1"', "1", '"\u00e9"', '"' + "1" * 1000 + '"'])
+def test_an_etag_that_names_no_single_content_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch, etag: str
+) -> None:
+    monkeypatch.setattr(Handler, "_etag", lambda handler: etag)
+    store.data = b"x"
+    outcome = HttpRegister(store.url, 5_000).read()
+    assert isinstance(outcome, Failed)
+    assert "ETag" in outcome.reason
+
+
 def test_nobody_listens_is_an_os_error() -> None:
     register = HttpRegister("http://127.0.0.1:1/x", 500)
     with pytest.raises(OSError, match="refused"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from ha.ccm.model import STATE_NAME, State, load
+from ha.ccm.model import encode as encode_state
 from ha.ccm.model.register import GRANT_LIMIT_BYTES, Grant, GrantError, decode, encode
-from ha.ccm.msg import View
+from ha.ccm.msg import Member, View, ViewId
 from ha.sim.cluster import Cluster
 from ha.sim.network import PING_ADDRESS
 from ha.sim.promises import OneQuorum
@@ -141,6 +143,12 @@ def test_garbage_in_the_register_grants_nothing_and_is_left_there(data: bytes) -
     world.run_for(5_000)
     assert not any(quorate(world, name) for name in world.nodes)
     assert world.register.data == data
+
+
+def test_the_record_of_a_release_without_tie_breakers_is_taken_up() -> None:
+    held = View(ViewId(3, "n1-ccm-1"), (Member("n1", 1, "x"),), quorate=True)
+    record = {STATE_NAME: encode_state(State(view=held, promised=3))}
+    assert load(record).base == held
 
 
 def test_of_two_halves_that_reach_the_pinged_host_the_senior_goes_on() -> None:
