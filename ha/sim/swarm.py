@@ -44,8 +44,10 @@ FAST_SHARE = 0.15
 OLDER_SHARE = 0.2
 """Clusters in the middle of a rolling upgrade."""
 
-TIE_BREAKER_CHOICES = ("", "", "", "register", "register", "ping")
-"""Of clusters with an even number of nodes."""
+TIE_BREAKER_CHOICES = ("register", "register", "ping")
+TIE_BREAKER_SEEDS = (0, 3, 6)
+"""Of clusters with an even number of nodes those whose seed leaves this remainder by 7 have a tie-breaker: the others
+stay what they were when they found a bug."""
 
 MIN_FAULTS, MAX_FAULTS = 5, 18
 
@@ -96,7 +98,7 @@ def plan(seed: int) -> Plan:
         media=chance.choice((1, 1, 2)),
         times="fast" if chance.random() < FAST_SHARE and nodes <= 3 else "default",
         older=chance.randrange(1, nodes + 1) if chance.random() < OLDER_SHARE else 0,
-        tie_breaker=chance.choice(TIE_BREAKER_CHOICES) if nodes % 2 == 0 else "",
+        tie_breaker=chance.choice(TIE_BREAKER_CHOICES) if nodes % 2 == 0 and seed % 7 in TIE_BREAKER_SEEDS else "",
     )
 
 

@@ -313,8 +313,8 @@ class DeafLrmd(Planted):
 PLANTS: tuple[Plant, ...] = (
     Plant("view ids used twice", ForgetfulCcm, "P2", ground=True, likely=25),
     Plant("quorum that only one node believes in", EverQuorateCcm, "P2", ground=True, likely=4),
-    Plant("a tie-breaker that both halves overwrite", FlatteredCcm, "P2", ground=True, likely=16),
-    Plant("a tie-breaker that refused taken for one that granted", CredulousCcm, "P2", ground=True, likely=16),
+    Plant("a tie-breaker that both halves overwrite", FlatteredCcm, "P2", ground=True, likely=3),
+    Plant("a tie-breaker that refused taken for one that granted", CredulousCcm, "P2", ground=True, likely=3),
     Plant("messages delivered twice", StutteringHeartbeat, "order", ground=True),
     Plant("a stale DC", StaleDc, "P2", likely=2),
     Plant("two DCs in a view", UsurperCrmd, "P2"),

@@ -58,7 +58,6 @@ class Reporter:
         self.context.effects.append(Send(Everyone("ccm"), reach))
         return True
 
-
     def can_wait(self) -> bool:
         """Whether there is news, and all of it is that we hear more nodes, or what others say: it harms nobody to hear
         of that somewhat later."""
