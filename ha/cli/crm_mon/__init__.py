@@ -7,6 +7,13 @@ text_report  for people
 xml_report   for programs
 """
 
-from ha.cli.crm_mon.command import main
+from __future__ import annotations
 
-__all__ = ["main"]
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Who wants its reports alone, as crm_simulate does, does not wait for it."""
+    from ha.cli.crm_mon.command import main as run
+
+    return run(argv)

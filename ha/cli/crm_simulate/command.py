@@ -22,12 +22,10 @@ from ha.cli.crm_simulate.scores import ScoreLines
 from ha.cli.crm_simulate.summary import TransitionSummary
 from ha.cli.exit_codes import Exit
 from ha.pe.core import CibError, decide_on, read
-from ha.pe.io.collector import paused_collector
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.dates import moment_text, parse_moment
 from ha.pe.model.document import Document
 from ha.pe.model.values import integer
-from ha.root import RootError
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -38,7 +36,8 @@ MAX_MOMENT_S = 253_402_300_799
 """The end of the year 9999; what is later is no date."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(argv: Sequence[str] | None) -> int:
+    """Exit code of the command with these arguments, None for those of the process."""
     try:
         options = parser().parse_args(argv)
     except SystemExit as ended:
@@ -83,13 +82,12 @@ def attempt(options: argparse.Namespace, report: Report) -> tuple[int, list[str]
     """(exit code, why it is not 0). A warning of the report may be all the reason there is."""
     try:
         check(options)
-        with paused_collector():
-            return (profile if options.profile else simulate)(options, report), []
+        return (profile if options.profile else simulate)(options, report), []
     except SourceError as error:
         return error.code, [str(error)]
     except CibError as error:
         return Exit.DATA_ERROR, [f"the CIB cannot be used: {error}"]
-    except (BadOption, RootError) as error:
+    except BadOption as error:
         return Exit.USAGE, [str(error)]
     except BrokenPipeError:
         raise
@@ -102,14 +100,18 @@ def simulate(options: argparse.Namespace, report: Report) -> int:
 
 
 def source_of(options: argparse.Namespace) -> bytes:
-    """Raises SourceError, RootError."""
+    """Raises SourceError."""
     if options.xml_file and options.xml_file != "-":
         return read_file(Path(options.xml_file))
     if options.xml_pipe or options.xml_file == "-":
         return read_stream(sys.stdin.buffer)
-    from ha.root import Root
+    from ha.root import Root, RootError
 
-    return read_cib(Root.choose(options.root), PROGRAM)
+    try:
+        root = Root.choose(options.root)
+    except RootError as error:
+        raise SourceError(Exit.USAGE, str(error)) from error
+    return read_cib(root, PROGRAM)
 
 
 class Simulation:

@@ -8,7 +8,6 @@ Source: ISO 8601; Pacemaker Explained, "Rules".
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -93,6 +92,8 @@ def add_components(start: int, components: Mapping[str, int]) -> int | None:
 
     A day that the resulting month lacks becomes the month's last.
     """
+    import calendar  # Few configurations have dates, and it brings the locales along.
+
     moment = datetime.fromtimestamp(start, UTC)
     months = moment.year * 12 + moment.month - 1 + components.get("years", 0) * 12 + components.get("months", 0)
     year, month = divmod(months, 12)
