@@ -4,6 +4,9 @@
 Budgets (design section 11): 32x1000 in 1.5 s (all running), 1.5 s (one node lost) and 2 s (all stopped) from a file,
 50 ms after a diff; 64x5000 in 30 s and 3 GB; the cases in one process 8 ms median, 150 ms p99; a process for each
 90 ms median. Peer: crm_simulate 2.1.5 2.7 / 3.0 / 35.8 s, 57 / 55 / over 120 s with 3.9 GB, 0.7 and 26 ms, 23 ms.
+
+All of it takes a quarter of an hour. In pieces: --part, --size and --scenario choose, --results FILE keeps what was
+measured of the sizes from one piece to the next, so that the last one prints the whole table of growth.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import itertools
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -20,18 +25,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 VISIBLE = Path(__file__).resolve().parents[3] / "shared" / "conformance"
 """Where the generator and the cases are, if they are here at all."""
 OURS = (sys.executable, "-m", "ha.cli.crm_simulate")
-SIZES = ("3x10", "8x100", "16x500", "32x1000")
-LARGEST = "64x5000"
+SIZES = ("3x10", "8x100", "16x500", "32x1000", "64x5000")
 SCENARIOS = {"running": "all running", "node-down": "one node lost", "stopped": "all stopped"}
-NOW_S = 1_700_000_000
+PARTS = ("sizes", "processes", "cases")
+DIFFS = ("result", "fail count", "attribute", "standby", "option", "definition")
 LIMIT_S = 150
-DIFFS = 5
+_DURATION = re.compile(r'duration="([\d.]+)"')
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,24 @@ class Run:
     cpu_s: float
     peak_mb: float
     status: int
+
+
+@dataclass
+class Row:
+    """One size in one state. A run that took longer than LIMIT_S, or could not be made, is None; `spans` are reading,
+    deciding and writing within one process, in CPU seconds, and `diffs` the decisions after a diff by its kind."""
+
+    size: str
+    scenario: str
+    theirs: Run | None
+    ours: Run | None
+    spans: list[float]
+    diffs: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        nodes, primitives = map(int, self.size.split("x"))
+        return nodes * primitives
 
 
 def run(command: Sequence[str]) -> Run | None:
@@ -62,156 +85,111 @@ def from_file(program: Sequence[str], cib: Path, graph: Path) -> Run | None:
     return run([*program, "-x", str(cib), "-Q", "-G", str(graph)])
 
 
-# In process --------------------------------------------------------------------------------------------------------
-
-
-def in_process(cib: Path) -> None:
-    """What one process sees, as JSON in CPU seconds; a process of its own, so that its memory is its own, too."""
-    from ha.pe.core import read
-    from ha.pe.core.graph import write_graph
-    from ha.pe.core.graph_text import graph_text
-    from ha.pe.core.stages import decide
-    from ha.pe.io.collector import paused_collector
-
-    sys.setrecursionlimit(100_000)
-    text = cib.read_bytes()
-    clock = time.process_time
-    with paused_collector():
-        at = [clock()]
-        cluster = read(text, NOW_S)
-        at.append(clock())
-        decide(cluster)
-        at.append(clock())
-        graph = graph_text(*write_graph(cluster))
-        at.append(clock())
-    actions = len(cluster.actions)
-    del cluster
-    spans = [later - earlier for earlier, later in itertools.pairwise(at)]
-    after_diff = statistics.median(times_after_diffs(text, graph))
-    print(json.dumps({"spans": spans, "after_diff": after_diff, "actions": actions}))
-
-
-def times_after_diffs(text: bytes, graph: bytes) -> list[float]:
-    """From a diff as published to the graph, as the pengine does it; the graph must be that of the text."""
-    from lxml import etree
-
-    from ha.cib.model.diff import apply_diff
-    from ha.cib.model.document import Document, attributes_of
-    from ha.cib.model.edit import Transaction
-    from ha.cib.model.parse import parse
-    from ha.pe.core.kept import KeptModel
-    from ha.pe.io.collector import paused_collector
-
-    document = Document.from_bytes(text)
-    sender = Document.from_bytes(text)
-    document.snapshot()
-    model = KeptModel(document.root)
-    model.schedule(NOW_S)
-    times = []
-    for number in range(DIFFS):
-        state = sender.root.findall("status/node_state")[-1]
-        place = next(state.iter("lrm_rsc_op"), state)
-        change = Transaction(sender)
-        change.set_attributes(place, {**attributes_of(place), "crm-debug-origin": f"bench-{number}"})
-        diff = change.diff()
-        assert diff is not None
-        published = etree.tostring(diff)
-        with paused_collector():
-            began = time.process_time()
-            transaction = Transaction(document)
-            apply_diff(transaction, parse(published))
-            document.snapshot()
-            model.touch(transaction.parts())
-            decision = model.schedule(NOW_S)
-            times.append(time.process_time() - began)
-        assert decision.graph_xml == graph
-        del decision
-    return times
-
-
 # Large clusters ----------------------------------------------------------------------------------------------------
 
 
-def large(sizes: Sequence[str], peer: str | None, folder: Path) -> None:
-    print("CPU seconds (wall in brackets); read, decide, graph and after a diff are within one process")
-    columns = "".join(f"{word:>8}" for word in ("read", "decide", "graph", "diff"))
-    print(f"{'':24}{'crm_simulate 2.1':>22}{'ours, whole':>18}{columns}   MB: peer, ours")
-    totals: dict[str, list[tuple[int, float]]] = {scenario: [] for scenario in SCENARIOS}
-    for size in sizes:
-        for scenario, words in SCENARIOS.items():
-            cib = folder / f"{size}-{scenario}.xml"
-            generate(["scale", "--size", size, "--scenario", scenario, "-o", str(cib)])
-            theirs = from_file((peer,), cib, folder / "theirs.xml") if peer else None
-            ours = from_file(OURS, cib, folder / "ours.xml")
-            assert ours is not None, f"more than {LIMIT_S} s"
-            assert ours.status == 0, f"{cib.name}: exit status {ours.status}"
-            inside = subprocess.run(
-                [sys.executable, "-m", "tests.bench.scheduler", "--in-process", str(cib)],
-                check=True, capture_output=True, text=True,
-            )  # fmt: skip
-            told = json.loads(inside.stdout)
-            figures = "".join(f"{seconds:8.3f}" for seconds in (*told["spans"], told["after_diff"]))
-            print(
-                f"{size:8}{words:16}{shown(theirs, peer):>22}{shown(ours, 'ours'):>18}{figures}"
-                f"   {'-' if theirs is None else round(theirs.peak_mb)}, {ours.peak_mb:.0f}",
-                flush=True,
-            )
-            nodes, primitives = map(int, size.split("x"))
-            totals[scenario].append((nodes * primitives, sum(told["spans"])))
-            cib.unlink()
-    growth(totals)
+def measure(size: str, scenario: str, peer: str | None, source: Path, folder: Path) -> Row:
+    cib = folder / f"{size}-{scenario}.xml"
+    arguments = ["scale", "--size", size, "--scenario", scenario, "-o", str(cib)]
+    subprocess.run([sys.executable, str(source / "generate_cibs.py"), *arguments], check=True)
+    theirs = from_file((peer,), cib, folder / "theirs.xml") if peer else None
+    ours = from_file(OURS, cib, folder / "ours.xml")
+    assert ours is None or ours.status == 0, f"{cib.name}: exit status {ours.status}"
+    # Each decision that is compared with the one from the text takes a whole one more.
+    kinds = DIFFS if size != SIZES[-1] else DIFFS[:1]
+    command = [sys.executable, "-m", "tests.bench._decisions", str(cib), *kinds]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    cib.unlink()
+    return Row(size, scenario, theirs, ours, told["spans"], told["diffs"])
 
 
-def shown(run: Run | None, program: str | None) -> str:
-    if program is None:
-        return "not here"
-    return f"over {LIMIT_S}" if run is None else f"{run.cpu_s:.2f} ({run.wall_s:.2f})"
+def large(rows: list[Row], wanted: Sequence[tuple[str, str]], peer: str | None, source: Path, folder: Path) -> None:
+    print("From a file to the graph, a process each; CPU seconds (wall in brackets), memory at its most")
+    print(
+        f"{'':24}{'crm_simulate 2.1':>20}{'MB':>6}{'ours':>18}{'MB':>6}{'ratio':>8}{'read':>9}{'decide':>9}{'write':>9}"
+    )
+    for size, scenario in wanted:
+        row = measure(size, scenario, peer, source, folder)
+        rows[:] = [other for other in rows if (other.size, other.scenario) != (size, scenario)]
+        rows.append(row)
+        ratio = f"{row.theirs.cpu_s / row.ours.cpu_s:.2f}" if row.theirs and row.ours else "-"
+        spans = "".join(f"{seconds:9.3f}" for seconds in row.spans)
+        theirs = shown(row.theirs, 20) if peer else f"{'not here':>20}{'-':>6}"
+        print(f"{size:8}{SCENARIOS[scenario]:16}{theirs}{shown(row.ours, 18)}{ratio:>8}{spans}", flush=True)
 
 
-def growth(totals: dict[str, list[tuple[int, float]]]) -> None:
-    print("\ngrowth of read + decide + graph from size to size, n = nodes x primitives; 1 is n log n")
+def shown(run: Run | None, width: int) -> str:
+    if run is None:
+        return f"{f'over {LIMIT_S} wall':>{width}}{'-':>6}"
+    return f"{f'{run.cpu_s:.2f} ({run.wall_s:.2f})':>{width}}{run.peak_mb:6.0f}"
+
+
+def diffs(rows: Sequence[Row]) -> None:
+    """The peer keeps nothing between two decisions: its figure is the one from the file."""
+    print("\nFrom a diff to the graph, the model kept; CPU milliseconds, by what the diff tells (goal 50 at 32x1000)")
+    print(f"{'':24}" + "".join(f"{kind:>12}" for kind in DIFFS))
+    for row in rows:
+        told = [row.diffs.get(kind) for kind in DIFFS]
+        figures = "".join(f"{'-' if seconds is None else f'{seconds * 1000:.1f}':>12}" for seconds in told)
+        print(f"{row.size:8}{SCENARIOS[row.scenario]:16}{figures}")
+
+
+def growth(rows: Sequence[Row]) -> None:
+    print("\nGrowth from size to size, n = nodes x primitives: times as long / times n log n; at most 1 is the goal")
     for scenario, words in SCENARIOS.items():
-        rows = totals[scenario]
         steps = []
-        for (small, before), (big, after) in itertools.pairwise(rows):
-            expected = big * math.log(big) / (small * math.log(small))
-            steps.append(f"{small} to {big}: {after / before / expected:.2f}")
-        print(f"  {words:16}{',  '.join(steps)}")
+        for small, big in itertools.pairwise(row for row in rows if row.scenario == scenario):
+            expected = big.n * math.log(big.n) / (small.n * math.log(small.n))
+            longer = sum(big.spans) / sum(small.spans)
+            steps.append(f"{small.n} to {big.n}: {longer:.1f} / {expected:.1f} = {longer / expected:.2f}")
+        if steps:
+            print(f"  {words:16}{';  '.join(steps)}")
 
 
-def generate(arguments: Sequence[str]) -> None:
-    subprocess.run([sys.executable, str(VISIBLE / "generate_cibs.py"), *arguments], check=True)
+def kept_rows(path: Path | None) -> list[Row]:
+    if path is None or not path.exists():
+        return []
+    return [
+        Row(**{**told, **{who: Run(**told[who]) if told[who] else None for who in ("theirs", "ours")}})
+        for told in json.loads(path.read_text())
+    ]
 
 
 # Pacemaker's cases -------------------------------------------------------------------------------------------------
 
 
-def cases(peer: str | None, folder: Path, processes: int) -> None:
-    from ha.pe.core import schedule
+def case_files(source: Path, folder: Path) -> list[Path]:
+    """The visible cases, unpacked into a folder of their own."""
     from tests.conformance.cases import load_judge
 
-    listed = load_judge(VISIBLE).CaseSet(VISIBLE / "scheduler")
+    listed = load_judge(source).CaseSet(source / "scheduler")
     try:
-        paths = [Path(listed.path(case, "xml")) for case in listed.cases]
-        times = []
-        for path in paths:
-            text = path.read_bytes()
-            began = time.process_time()
-            schedule(text, NOW_S)
-            times.append(time.process_time() - began)
-        print(f"\n{len(paths)} cases in one process, CPU: {quantiles(times)}")
-        some = paths[:: max(1, len(paths) // processes)]
-        programs = {"crm_simulate": (peer,) if peer else (), "ours": OURS}
-        for name, program in programs.items():
-            if program:
-                tried = [from_file(program, path, folder / "graph.xml") for path in some]
-                # The peer is older than some of the cases, and refuses their schema.
-                runs = [run for run in tried if run is not None and run.status == 0]
-                assert runs, f"{name}: no case was decided"
-                wall, cpu = quantiles([run.wall_s for run in runs]), quantiles([run.cpu_s for run in runs])
-                print(f"{len(runs)} of {len(some)} cases, a process for each, {name}: wall {wall}; CPU {cpu}")
+        return [Path(shutil.copy(listed.path(case, "xml"), folder)) for case in listed.cases]
     finally:
         listed.close()
+
+
+def in_one_process(programs: dict[str, Sequence[str]], folder: Path) -> None:
+    """Each program times its own decisions (--profile), reading included, by its CPU time."""
+    print("\nPacemaker's cases, all in one process (--profile), CPU")
+    for name, program in programs.items():
+        command = [*program, "--profile", str(folder), "--output-as=xml"]
+        told = subprocess.run(command, check=False, capture_output=True, text=True)
+        times = [float(seconds) for seconds in _DURATION.findall(told.stdout)]
+        print(f"  {name:24}{len(times)} cases: {quantiles(times) if times else told.stderr.strip()[-200:]}")
+
+
+def a_process_each(programs: dict[str, Sequence[str]], cases: Sequence[Path], folder: Path) -> None:
+    print("\nPacemaker's cases, a process for each: from its start to the graph in a file")
+    for name, program in programs.items():
+        tried = [from_file(program, path, folder / "graph.xml") for path in cases]
+        # The peer is older than some of the cases, and refuses their schema.
+        runs = [run for run in tried if run is not None and run.status == 0]
+        if runs:
+            wall, cpu = quantiles([run.wall_s for run in runs]), quantiles([run.cpu_s for run in runs])
+            print(f"  {name:24}{len(runs)} of {len(cases)} cases: wall {wall}; CPU {cpu}", flush=True)
+        else:
+            print(f"  {name:24}no case was decided")
 
 
 def quantiles(times: Sequence[float]) -> str:
@@ -219,24 +197,52 @@ def quantiles(times: Sequence[float]) -> str:
     return f"median {statistics.median(ordered) * 1000:.1f} ms, p99 {ordered[len(ordered) * 99 // 100] * 1000:.1f} ms"
 
 
+# The command -------------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--part", action="append", choices=PARTS, help="these parts only")
+    p.add_argument("--size", action="append", metavar="NODESxPRIMITIVES", help=f"these only (of {', '.join(SIZES)})")
+    p.add_argument("--scenario", action="append", choices=SCENARIOS, help="these only")
+    p.add_argument(
+        "--results", type=Path, metavar="FILE", help="what was measured of the sizes, kept for the next piece"
+    )
+    p.add_argument("--cases", type=Path, default=VISIBLE, metavar="DIR", help="generator and cases (%(default)s)")
+    p.add_argument("--every", type=int, default=1, metavar="N", help="a process for each Nth case only")
+    p.add_argument("--also", action="append", default=[], metavar="COMMAND", help="another crm_simulate for the cases")
+    p.add_argument("--no-peer", action="store_true", help="without crm_simulate of Pacemaker")
+    return p
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--largest", action="store_true", help=f"{LARGEST} as well: minutes, and gigabytes")
-    parser.add_argument("--size", action="append", metavar="NODESxPRIMITIVES", help="these sizes only")
-    parser.add_argument("--no-peer", action="store_true", help="without crm_simulate of Pacemaker")
-    parser.add_argument("--processes", type=int, default=100, metavar="N", help="cases run as a process each")
-    parser.add_argument("--in-process", type=Path, metavar="FILE", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.in_process is not None:
-        in_process(options.in_process)
+    options = parser().parse_args()
+    if not options.cases.is_dir():
+        print(f"skipped: neither generator nor cases are here ({options.cases})")
         return 0
-    if not VISIBLE.is_dir():
-        print(f"skipped: neither generator nor cases are here ({VISIBLE})")
-        return 0
+    parts = options.part or PARTS
     peer = None if options.no_peer else shutil.which("crm_simulate", path="/usr/sbin:/usr/bin")
+    programs = {"crm_simulate 2.1": (peer,)} if peer else {}
+    programs |= {"ours": OURS, **{command: tuple(shlex.split(command)) for command in options.also}}
     with tempfile.TemporaryDirectory(prefix="scheduler-") as name:
-        large(options.size or (*SIZES, *((LARGEST,) if options.largest else ())), peer, Path(name))
-        cases(peer, Path(name), options.processes)
+        folder = Path(name)
+        if "sizes" in parts:
+            rows = kept_rows(options.results)
+            wanted = list(itertools.product(options.size or SIZES, options.scenario or SCENARIOS))
+            large(rows, wanted, peer, options.cases, folder)
+            rows.sort(key=lambda row: (row.n, list(SCENARIOS).index(row.scenario)))
+            if options.results:
+                options.results.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+            diffs(rows)
+            growth(rows)
+        if "cases" in parts or "processes" in parts:
+            unpacked = folder / "cases"
+            unpacked.mkdir()
+            cases = case_files(options.cases, unpacked)
+            if "cases" in parts:
+                in_one_process(programs, unpacked)
+            if "processes" in parts:
+                a_process_each(programs, cases[:: options.every], folder)
     return 0
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["CibError", "Cluster", "Decision", "build", "decide_on", "read", "schedule"]
 
 RECURSION_LIMIT = 100_000
-"""Depth of the walk along chains of orderings; a chain of 10,000 resources needs three frames for each."""
+"""Depth of the walks along chains of orderings and colocations; each resource of a chain takes up to three frames.
+
+None of these walks may lead through a call from C (`any` of a generator that calls itself, say): such frames lie on the
+thread's own stack, which is far too small for so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +74,28 @@ def read(
     if histories is not None and cluster.document.root is cib:
         cluster.histories = histories
     cluster.wants_tables = reporter is not None
-    read_cluster(cluster)
+    with _deep_walks("elements are nested deeper than can be followed"):
+        read_cluster(cluster)
     return cluster
 
 
 def decide_on(cluster: Cluster) -> Decision:
-    """Decides for a cluster that was just read. A cluster is good for one decision."""
+    """Decides for a cluster that was just read. A cluster is good for one decision. Raises CibError."""
+    with _deep_walks("a chain of constraints is longer than can be followed"):
+        decide(cluster)
+        head, synapses = write_graph(cluster)
+    return Decision(graph_text(head, synapses), cluster, cluster.recheck_by, head, synapses)
+
+
+@contextmanager
+def _deep_walks(trouble: str) -> Iterator[None]:
+    """Raises CibError, with these words, for what is too deep even so."""
     if sys.getrecursionlimit() < RECURSION_LIMIT:
         sys.setrecursionlimit(RECURSION_LIMIT)
-    decide(cluster)
-    head, synapses = write_graph(cluster)
-    return Decision(graph_text(head, synapses), cluster, cluster.recheck_by, head, synapses)
+    try:
+        yield
+    except RecursionError:
+        raise CibError(trouble) from None
 
 
 def schedule(cib: bytes | Element, now_s: int, reporter: Reporter | None = None) -> Decision:

@@ -10,7 +10,6 @@ from ha.pe.model.action import (
     IF_FIRST_UNMIGRATABLE,
     IF_ON_SAME_NODE_OR_TARGET,
     IF_REQUIRED_ON_SAME_NODE,
-    LOOP_MARK,
     MIGRATABLE,
     MIN_RUNNABLE,
     NONE,
@@ -110,12 +109,15 @@ def _load_belongs(action: Action, relation: Relation) -> bool:
 
 def would_loop(origin: Action, action: Action, relation: Relation) -> bool:
     """Whether an input of `action` waits, directly or not, for `origin`."""
-    first = relation.action
-    if first.has(LOOP_MARK) or not input_belongs(action, relation):
-        return False
-    if first is origin:
-        return True
-    first.set(LOOP_MARK)
-    found = any(would_loop(origin, first, other) for other in reversed(first.before))
-    first.clear(LOOP_MARK)
-    return found
+    seen: set[int] = set()
+    waiting = [(action, relation)]
+    while waiting:
+        then, input = waiting.pop()
+        first = input.action
+        if first.id in seen or not input_belongs(then, input):
+            continue
+        if first is origin:
+            return True
+        seen.add(first.id)
+        waiting.extend((first, other) for other in first.before)
+    return False

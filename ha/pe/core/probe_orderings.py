@@ -27,8 +27,9 @@ from ha.pe.model.values import is_true
 
 
 def order_probes(cluster: Cluster) -> None:
+    leading = _leading_to_restarts(cluster)
     for resource in cluster.resources:
-        _order_starts_and_restarts(resource)
+        _order_starts_and_restarts(resource, leading)
     for ordering in cluster.orderings:
         _order_like_stop(ordering)
 
@@ -84,15 +85,15 @@ def _probe_matters(probe: Action, then: Action) -> bool:
 # Starts and restarts -----------------------------------------------------------------------------------------------
 
 
-def _order_starts_and_restarts(resource: Resource) -> None:
+def _order_starts_and_restarts(resource: Resource, leading: set[int]) -> None:
     if not resource.is_primitive:
         for child in resource.children:
-            _order_starts_and_restarts(child)
+            _order_starts_and_restarts(child, leading)
         return
     for probe in list(resource.actions_by_key.get(resource.key("monitor"), ())):
         for relation in reversed(probe.after):
             _order_instance_starts(probe, relation)
-            _order_restarts(probe, relation.action, set())
+            _order_restarts(probe, relation.action, leading)
 
 
 def _order_instance_starts(probe: Action, relation: Relation) -> None:
@@ -115,31 +116,65 @@ def _order_instance_starts(probe: Action, relation: Relation) -> None:
         order_actions(probe, other.action, ORDERED | UNRUNNABLE_FIRST_BLOCKS)
 
 
-def _order_restarts(probe: Action, after: Action, seen: set[int]) -> None:
-    """If a probe finds the resource active, what depends on it may have to be restarted: after the probe."""
+def _order_restarts(probe: Action, after: Action, leading: set[int]) -> None:
+    """If a probe finds the resource active, what depends on it may have to be restarted: after the probe.
+
+    Only what is `leading` to a restart is followed: else each probe would look through all that depends on it.
+    """
     resource = probe.resource
-    if resource is None or not resource.is_primitive or probe.task != "monitor" or after.id in seen:
+    if resource is None or not resource.is_primitive or probe.task != "monitor":
         return
-    seen.add(after.id)
-    other = after.resource
-    if other is not None and other.is_primitive and other is not resource:
-        task = {"start": "stop", "promote": "demote"}.get(after.task)
-        if task is not None:
-            for then in other.actions_by_key.get(other.key(task), ()):
-                if not then.has(PSEUDO):
-                    order_actions(probe, then, ORDERED)
+    seen: set[int] = set()
+    waiting = [after]
+    while waiting:
+        after = waiting.pop()
+        if after.id in seen or after.id not in leading:
+            continue
+        seen.add(after.id)
+        if after.resource is not resource:
+            for ending in _endings(after):
+                order_actions(probe, ending, ORDERED)
+        waiting.extend(_dependents(resource, after))
+
+
+def _endings(after: Action) -> list[Action]:
+    """What a restart of that which an action starts (or promotes) would begin with."""
+    resource = after.resource
+    if resource is None or not resource.is_primitive:
+        return []
+    task = {"start": "stop", "promote": "demote"}.get(after.task)
+    if task is None:
+        return []
+    return [ending for ending in resource.actions_by_key.get(resource.key(task), ()) if not ending.has(PSEUDO)]
+
+
+def _leading_to_restarts(cluster: Cluster) -> set[int]:
+    """The ids of all actions that have endings, or come before such in any ordering."""
+    waiting = [action for action in cluster.actions if _endings(action)]
+    found = {action.id for action in waiting}
+    while waiting:
+        for relation in waiting.pop().before:
+            if relation.action.id not in found:
+                found.add(relation.action.id)
+                waiting.append(relation.action)
+    return found
+
+
+def _dependents(probed: Resource, after: Action) -> list[Action]:
+    """What would have to follow a restart, of what is ordered after an action; the newest ordering last."""
+    outer = after.resource
     interleave = False
     compatible: Resource | None = None
-    if other is not None and other.RANK > 2:
-        interleave = is_true(other.meta.get("interleave"))
+    if outer is not None and outer.RANK > 2:
+        interleave = is_true(outer.meta.get("interleave"))
         if interleave:
-            compatible = find_compatible_instance(resource, other, Role.UNKNOWN, False, None)
-    for relation in reversed(after.after):
-        if not relation.flags & FIRST_IMPLIES_THEN and not _leads_into(
-            resource, other, relation.action.resource, interleave, compatible
-        ):
-            continue
-        _order_restarts(probe, relation.action, seen)
+            compatible = find_compatible_instance(probed, outer, Role.UNKNOWN, False, None)
+    return [
+        relation.action
+        for relation in after.after
+        if relation.flags & FIRST_IMPLIES_THEN
+        or _leads_into(probed, outer, relation.action.resource, interleave, compatible)
+    ]
 
 
 def _leads_into(

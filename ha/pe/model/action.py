@@ -33,12 +33,10 @@ ADDED_TO_GRAPH = 1 << 5
 MIGRATION_ABORT = 1 << 6
 RESCHEDULE = 1 << 7
 """A recurring action whose definition changed."""
-LOOP_MARK = 1 << 8
-"""Set while a walk along the orderings is inside this action."""
-DEDUPLICATED = 1 << 9
-ON_DC = 1 << 10
+DEDUPLICATED = 1 << 8
+ON_DC = 1 << 9
 """Done by the DC itself, whatever its node's state."""
-ATTRIBUTES_READ = 1 << 11
+ATTRIBUTES_READ = 1 << 10
 
 # What an ordering means (Relation.flags) -------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from lxml import etree
 from lxml.etree import _Element as Element
 
 MAX_CIB_BYTES = 64 * 1024 * 1024
-"""Largest CIB accepted as bytes: 32 nodes x 1000 resources are 16 MB."""
+"""Largest CIB accepted as bytes: 32 nodes x 1000 resources are 16 MB. Elements nested deeper than 256, and texts over
+10 MB, are refused by libxml2 as long as `huge_tree` is off."""
 
 
 class CibError(ValueError):
@@ -69,7 +70,7 @@ def _parse(text: bytes) -> Element:
     if len(text) > MAX_CIB_BYTES:
         raise CibError(f"the CIB has {len(text)} bytes, more than {MAX_CIB_BYTES}")
     parser = etree.XMLParser(
-        remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True, huge_tree=True
+        remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True, huge_tree=False
     )
     try:
         root = etree.fromstring(text, parser)
