@@ -88,28 +88,35 @@ def from_file(program: Sequence[str], cib: Path, graph: Path) -> Run | None:
 # Large clusters ----------------------------------------------------------------------------------------------------
 
 
-def measure(size: str, scenario: str, peer: str | None, source: Path, folder: Path) -> Row:
+def measure(size: str, scenario: str, kinds: Sequence[str], peer: str | None, source: Path, folder: Path) -> Row:
     cib = folder / f"{size}-{scenario}.xml"
     arguments = ["scale", "--size", size, "--scenario", scenario, "-o", str(cib)]
     subprocess.run([sys.executable, str(source / "generate_cibs.py"), *arguments], check=True)
     theirs = from_file((peer,), cib, folder / "theirs.xml") if peer else None
     ours = from_file(OURS, cib, folder / "ours.xml")
     assert ours is None or ours.status == 0, f"{cib.name}: exit status {ours.status}"
-    # Each decision that is compared with the one from the text takes a whole one more.
-    kinds = DIFFS if size != SIZES[-1] else DIFFS[:1]
     command = [sys.executable, "-m", "tests.bench._decisions", str(cib), *kinds]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     cib.unlink()
     return Row(size, scenario, theirs, ours, told["spans"], told["diffs"])
 
 
-def large(rows: list[Row], wanted: Sequence[tuple[str, str]], peer: str | None, source: Path, folder: Path) -> None:
+def large(
+    rows: list[Row],
+    wanted: Sequence[tuple[str, str]],
+    kinds: Sequence[str],
+    peer: str | None,
+    source: Path,
+    folder: Path,
+) -> None:
     print("From a file to the graph, a process each; CPU seconds (wall in brackets), memory at its most")
     print(
         f"{'':24}{'crm_simulate 2.1':>20}{'MB':>6}{'ours':>18}{'MB':>6}{'ratio':>8}{'read':>9}{'decide':>9}{'write':>9}"
     )
     for size, scenario in wanted:
-        row = measure(size, scenario, peer, source, folder)
+        # Each kind takes two whole decisions more: the first one, and the one that the last is compared with.
+        few = kinds if size != SIZES[-1] else kinds[:1]
+        row = measure(size, scenario, few, peer, source, folder)
         rows[:] = [other for other in rows if (other.size, other.scenario) != (size, scenario)]
         rows.append(row)
         ratio = f"{row.theirs.cpu_s / row.ours.cpu_s:.2f}" if row.theirs and row.ours else "-"
@@ -176,7 +183,7 @@ def in_one_process(programs: dict[str, Sequence[str]], folder: Path) -> None:
         command = [*program, "--profile", str(folder), "--output-as=xml"]
         told = subprocess.run(command, check=False, capture_output=True, text=True)
         times = [float(seconds) for seconds in _DURATION.findall(told.stdout)]
-        print(f"  {name:24}{len(times)} cases: {quantiles(times) if times else told.stderr.strip()[-200:]}")
+        print(f"  {name:24} {len(times)} cases: {quantiles(times) if times else told.stderr.strip()[-200:]}")
 
 
 def a_process_each(programs: dict[str, Sequence[str]], cases: Sequence[Path], folder: Path) -> None:
@@ -187,9 +194,9 @@ def a_process_each(programs: dict[str, Sequence[str]], cases: Sequence[Path], fo
         runs = [run for run in tried if run is not None and run.status == 0]
         if runs:
             wall, cpu = quantiles([run.wall_s for run in runs]), quantiles([run.cpu_s for run in runs])
-            print(f"  {name:24}{len(runs)} of {len(cases)} cases: wall {wall}; CPU {cpu}", flush=True)
+            print(f"  {name:24} {len(runs)} of {len(cases)} cases: wall {wall}; CPU {cpu}", flush=True)
         else:
-            print(f"  {name:24}no case was decided")
+            print(f"  {name:24} no case was decided")
 
 
 def quantiles(times: Sequence[float]) -> str:
@@ -205,6 +212,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--part", action="append", choices=PARTS, help="these parts only")
     p.add_argument("--size", action="append", metavar="NODESxPRIMITIVES", help=f"these only (of {', '.join(SIZES)})")
     p.add_argument("--scenario", action="append", choices=SCENARIOS, help="these only")
+    p.add_argument("--diff", action="append", choices=DIFFS, help="these kinds of diffs only")
     p.add_argument(
         "--results", type=Path, metavar="FILE", help="what was measured of the sizes, kept for the next piece"
     )
@@ -229,7 +237,7 @@ def main() -> int:
         if "sizes" in parts:
             rows = kept_rows(options.results)
             wanted = list(itertools.product(options.size or SIZES, options.scenario or SCENARIOS))
-            large(rows, wanted, peer, options.cases, folder)
+            large(rows, wanted, options.diff or DIFFS, peer, options.cases, folder)
             rows.sort(key=lambda row: (row.n, list(SCENARIOS).index(row.scenario)))
             if options.results:
                 options.results.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
