@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from ha.lrm.io.alerts import ALERT_JOB_PREFIX, alert_job
 from ha.lrm.io.results import agent_result
+from ha.lrm.io.units import UnitAdapter
 from ha.lrm.model import codes
 from ha.lrm.model.classes import CallError, Surroundings, call
 from ha.lrm.model.execution import (
@@ -32,6 +34,7 @@ from ha.lrm.model.execution import (
     RunAlertAgent,
 )
 from ha.lrm.model.metadata import heartbeat_metadata, lsb_metadata
+from ha.lrm.msg import Resource
 from ha.rmd.io.directories import cluster_owner
 from ha.root import Root
 from ha.runner.model import End, Job
@@ -42,11 +45,11 @@ from ha.runner.spool import Spool, SpoolError
 from ha.shell import Loop
 
 STANDARDS = ("heartbeat", "lsb", "ocf", "service", "stonith")
+"""And systemd, where it answers."""
 METADATA_JOB_PREFIX = "metadata-"
 METADATA_TIMEOUT_MS = 30_000
 MAX_METADATA_BYTES = 1_000_000
 MAX_AGENT_BYTES = 16_000_000
-NO_SYSTEMD = "systemd units cannot be managed: there is no D-Bus support in this version"
 
 
 class AgentAdapter:
@@ -73,23 +76,30 @@ class AgentAdapter:
         self._around = Surroundings(environment)
         self._owner = cluster_owner(self._root)  # once: who knows how long a look-up of users takes
         self._runners = Runners(self._spool, self._server, loop)
+        self._units = UnitAdapter(self._root, loop)
 
     def close(self) -> None:
+        self._units.close()
         self._runners.close()
 
     def execute(self, operation: str, request: object) -> None:
         match request:
             case RunAgent():
-                self._run(operation, request)
+                self._choose_class(
+                    request.resource, lambda resource: self._run(operation, request, resource),
+                    lambda reason: self._fail(operation, codes.ERR_GENERIC, "error", reason),
+                )
             case RunAlertAgent():
                 self._run_alert(operation, request)
             case AwaitAgent(job=job):
-                agent_class = self._real_class(request.resource.agent_class, request.resource.agent_type)
+                agent_class = request.resource.agent_class
+                agent_class = "lsb" if agent_class == "service" else agent_class  # units leave no job
                 self._runners.await_end(
                     job, lambda end: self._finish(operation, agent_class, request.operation, end)
                 )
             case KillAgent(job=job):
-                self._runners.kill(job)
+                if not self._units.kill(job):
+                    self._runners.kill(job)
                 self._loop.finish(operation, Done())
             case DropJob(job=job):
                 self._runners.drop(job)
@@ -99,7 +109,22 @@ class AgentAdapter:
             case AdoptAgents():
                 self._loop.finish(operation, self._adopt())
             case ReadMetadata():
-                self._read_metadata(operation, request)
+                self._choose_class(
+                    Resource("", request.agent_class, request.agent_type, request.provider),
+                    lambda resource: self._read_metadata(operation, request, resource.agent_class),
+                    lambda reason: self._loop.finish(operation, MetadataRead(rc=codes.ERR_GENERIC, reason=reason)),
+                )
+            case FindAgents(agent_class="systemd"):
+                self._units.list_units(lambda names: self._loop.finish(operation, AgentsFound(names)))
+            case FindAgents(agent_class="service"):
+                scripts = tuple(list_agents(self._places.lsb))
+                self._units.list_units(
+                    lambda names: self._loop.finish(operation, AgentsFound(tuple(sorted({*scripts, *names}))))
+                )
+            case FindAgents(agent_class=""):
+                self._units.list_units(
+                    lambda names: self._loop.finish(operation, AgentsFound(_standards(with_systemd=bool(names))))
+                )
             case FindAgents():
                 self._loop.in_thread(operation, self._find_agents, request)
             case _:
@@ -107,11 +132,14 @@ class AgentAdapter:
 
     # Operations ------------------------------------------------------------------------------------------------------
 
-    def _run(self, operation: str, request: RunAgent) -> None:
-        resource = request.resource
-        agent_class = self._real_class(resource.agent_class, resource.agent_type)
+    def _run(self, operation: str, request: RunAgent, resource: Resource) -> None:
+        """`resource` is the request's with its class made definite."""
+        agent_class = resource.agent_class
         if agent_class == "systemd":
-            return self._fail(operation, codes.ERR_INSTALLED, "not installed", NO_SYSTEMD)
+            return self._units.run(
+                request.job, resource.agent_type, request.operation, request.timeout_ms,
+                lambda result: self._loop.finish(operation, result),
+            )
         directories = self._directories(agent_class)
         path = find(directories, resource.agent_type, resource.provider if agent_class == "ocf" else "")
         if path is None:
@@ -120,7 +148,7 @@ class AgentAdapter:
             return self._fail(operation, codes.ERR_INSTALLED, "not installed", reason)
         try:
             how = call(
-                msgspec.structs.replace(resource, agent_class=agent_class), request.operation, request.parameters,
+                resource, request.operation, request.parameters,
                 {"interval": str(request.interval_ms), "timeout": str(request.timeout_ms), "name": request.operation,
                  **request.meta},
                 self._around,
@@ -160,11 +188,19 @@ class AgentAdapter:
     def _finish(self, operation: str, agent_class: str, action: str, end: End) -> None:
         self._loop.finish(operation, agent_result(agent_class, action, end))
 
-    def _real_class(self, agent_class: str, agent_type: str) -> str:
-        """`service` stands for an init script when there is one, else for a systemd unit."""
-        if agent_class != "service":
-            return agent_class
-        return "lsb" if find(self._places.lsb, agent_type) else "systemd"
+    def _choose_class(
+        self, resource: Resource, then: Callable[[Resource], None], otherwise: Callable[[str], None]
+    ) -> None:
+        """`service` stands for a systemd unit where there is one of that name, else for an init script."""
+        if resource.agent_class != "service":
+            return then(resource)
+
+        def answered(is_unit: bool | str) -> None:
+            if isinstance(is_unit, str):  # the script may be there as well, and be the wrong one
+                return otherwise(f"whether {resource.agent_type} is a systemd unit is not known: {is_unit}")
+            return then(msgspec.structs.replace(resource, agent_class="systemd" if is_unit else "lsb"))
+
+        return self._units.if_exists(resource.agent_type, answered)
 
     def _directories(self, agent_class: str) -> tuple[Path, ...]:
         by_class = {
@@ -218,14 +254,16 @@ class AgentAdapter:
 
     # Agents on disk --------------------------------------------------------------------------------------------------
 
-    def _read_metadata(self, operation: str, request: ReadMetadata) -> None:
-        agent_class = self._real_class(request.agent_class, request.agent_type)
+    def _read_metadata(self, operation: str, request: ReadMetadata, agent_class: str) -> None:
+        if agent_class == "systemd":
+            return self._units.read_metadata(
+                request.agent_type, request.known, lambda read: self._loop.finish(operation, read)
+            )
         path = find(
             self._directories(agent_class), request.agent_type, request.provider if agent_class == "ocf" else ""
         )
         if path is None:
-            reason = NO_SYSTEMD if agent_class == "systemd" else "there is no such agent"
-            return self._loop.finish(operation, MetadataRead(rc=codes.ERR_INSTALLED, reason=reason))
+            return self._loop.finish(operation, MetadataRead(rc=codes.ERR_INSTALLED, reason="there is no such agent"))
         try:
             with open(path, "rb") as stream:
                 script = stream.read(MAX_AGENT_BYTES)
@@ -268,15 +306,15 @@ class AgentAdapter:
 
     def _find_agents(self, request: FindAgents) -> AgentsFound:
         match request.agent_class:
-            case "":
-                return AgentsFound(STANDARDS)
             case "ocf" if request.provider in ("", "?"):
                 return AgentsFound(tuple(list_providers(self._places.ocf)))
             case "ocf":
                 return AgentsFound(tuple(list_agents(self._places.ocf, request.provider)))
             case "stonith":
                 return AgentsFound(tuple(list_agents(self._places.fence, prefix="fence_")))
-            case "service":
-                return AgentsFound(tuple(list_agents(self._places.lsb)))
             case agent_class:
                 return AgentsFound(tuple(list_agents(self._directories(agent_class))))
+
+
+def _standards(*, with_systemd: bool) -> tuple[str, ...]:
+    return tuple(sorted((*STANDARDS, "systemd"))) if with_systemd else STANDARDS

@@ -12,6 +12,10 @@ LSB_BEGIN = "### BEGIN INIT INFO"
 LSB_END = "### END INIT INFO"
 MAX_LSB_HEADER_LINES = 100
 HEARTBEAT_ARGUMENTS = 5
+SCRIPT_ACTIONS = (
+    '<action name="start" timeout="15s"/><action name="stop" timeout="15s"/>'
+    '<action name="status" timeout="15s"/><action name="monitor" timeout="15s" interval="15s"/>'
+)
 
 
 def lsb_header(script: str) -> dict[str, str]:
@@ -41,7 +45,7 @@ def lsb_metadata(name: str, script: str) -> str:
         for keyword in ("Provides", "Required-Start", "Required-Stop", "Default-Start", "Default-Stop")
         if keyword in header
     )
-    return _document(name, short, long, parameters="", wants=wants)
+    return document(name, short, long, parameters="", wants=wants)
 
 
 def heartbeat_metadata(name: str) -> str:
@@ -51,16 +55,16 @@ def heartbeat_metadata(name: str) -> str:
         "</parameter>"
         for number in range(1, HEARTBEAT_ARGUMENTS + 1)
     )
-    return _document(name, f"heartbeat script {name}", f"Heartbeat resource script {name}", parameters=parameters)
+    return document(name, f"heartbeat script {name}", f"Heartbeat resource script {name}", parameters=parameters)
 
 
-def _document(name: str, short: str, long: str, *, parameters: str, wants: str = "") -> str:
+def document(
+    name: str, short: str, long: str, *, parameters: str, wants: str = "", actions: str = SCRIPT_ACTIONS
+) -> str:
     return (
         '<?xml version="1.0"?>'
         f'<resource-agent name={quoteattr(name)} version="1.0"><version>1.1</version>'
         f'<longdesc lang="en">{escape(long)}</longdesc><shortdesc lang="en">{escape(short)}</shortdesc>'
         f"<parameters>{parameters}</parameters><actions>"
-        '<action name="start" timeout="15s"/><action name="stop" timeout="15s"/>'
-        '<action name="status" timeout="15s"/><action name="monitor" timeout="15s" interval="15s"/>'
-        f'<action name="meta-data" timeout="5s"/></actions>{wants}</resource-agent>'
+        f'{actions}<action name="meta-data" timeout="5s"/></actions>{wants}</resource-agent>'
     )
