@@ -79,6 +79,13 @@ def start_ticks(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def has_ended(pidfd: int) -> bool:
+    """Whether the process is gone, or a zombie."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _stat(pid: int | str) -> list[bytes]:
     """The fields of /proc/PID/stat from the third, the state, on; none when there is no such process."""
     try:

@@ -7,13 +7,12 @@ Nothing here blocks: it reacts to readable descriptors (the fork server's socket
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Callable
 from typing import Protocol
 
 from ha.runner.model import End, Holder, Job
-from ha.runner.process import kill_session, start_ticks
+from ha.runner.process import has_ended, kill_session, start_ticks
 from ha.runner.server import ForkServer
 from ha.runner.spool import REVOKED, Spool, SpoolError
 
@@ -185,13 +184,7 @@ def _open_holder(holder: Holder) -> int | None:
         pidfd = os.pidfd_open(holder.pid)
     except ProcessLookupError:
         return None
-    if start_ticks(holder.pid) == holder.start_ticks and not _has_ended(pidfd):
+    if start_ticks(holder.pid) == holder.start_ticks and not has_ended(pidfd):
         return pidfd
     os.close(pidfd)
     return None
-
-
-def _has_ended(pidfd: int) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))

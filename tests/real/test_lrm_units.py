@@ -150,7 +150,7 @@ GARBAGE = {
     "endless line": [b"x" * 100_000],
     "hangs up": [b""],
     "noise": [b"OK 1234\r\n", b"\x00\xff" * 5_000],
-    "a message of 120 MB": [b"OK 1234\r\n", b"l\x02\x00\x01" + (120_000_000).to_bytes(4, "little") + b"\x01" + b"\0" * 64],
+    "a message of 120 MB": [b"OK 1234\r\n", b"l\x02\x00\x01\x00\x0e\x27\x07\x01" + b"\0" * 64],
     "a message of nonsense": [b"OK 1234\r\n", b"l\x02\x00\x01\x08\0\0\0\x01\0\0\0\x10\0\0\0" + b"\xfe" * 64],
 }
 

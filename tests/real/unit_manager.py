@@ -150,7 +150,7 @@ class Manager:
             self.connection.send(new_signal(MANAGER, "JobRemoved", "uoss", (self._jobs, job, name, unit.job_result)))
 
     def _on_listunits(self, message: Message) -> None:
-        rows = [(name, "", "loaded", unit.state, "", "", unit_path(name), 0, "", "/") for name, unit in self.units.items()]
+        rows = [(name, "", "loaded", u.state, "", "", unit_path(name), 0, "", "/") for name, u in self.units.items()]
         self.connection.send(new_method_return(message, "a(ssssssouso)", (rows,)))
 
     def _on_listunitfiles(self, message: Message) -> None:

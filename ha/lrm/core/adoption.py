@@ -94,6 +94,7 @@ class Adoption:
                     within_ms = known.order.start_delay_ms if known.last is None else key[1]
                     due = now + self._slots.chance.randint(0, max(1, within_ms))
                     effects.append(Arm(recurring_timer(queue, known), due))
+                effects += self._slots.watches.resume(queue, known, recurring_timer(queue, known))
         return effects
 
 

@@ -12,7 +12,18 @@ from ha.lrm.core.alerts import ALERT_TIMER, Alerts
 from ha.lrm.core.departure import RMD, Departure
 from ha.lrm.core.metadata import Asker, MetadataCache
 from ha.lrm.core.slots import Slots
-from ha.lrm.model.execution import AdoptAgents, Adopted, AgentResult, AgentsFound, Done, FindAgents, MetadataRead
+from ha.lrm.model.execution import (
+    AdoptAgents,
+    Adopted,
+    AgentResult,
+    AgentsFound,
+    Done,
+    FindAgents,
+    MetadataRead,
+    ProcessEnded,
+    ProcessFound,
+    ProcessUnknown,
+)
 from ha.lrm.msg import (
     Agents,
     CancelOperation,
@@ -178,6 +189,10 @@ class ResourceManager:
                 return effects + self._running_departure().proceed(now)
             case "alert", AgentResult():
                 return self._running_alerts().ended(name, outcome, now)
+            case "find", ProcessFound() | ProcessUnknown():
+                return self._running_slots().watches.found(int(name), outcome, now)
+            case "watch", ProcessEnded():
+                return self._running_slots().watches.ended(int(name), now)
             case "metadata", MetadataRead():
                 return self._tell_metadata(int(name), outcome)
             case "agents", AgentsFound():
@@ -189,7 +204,7 @@ class ResourceManager:
                     _answer(asker, Agents(request_id=request_id, names=[])),
                     Note("warning", f"agents cannot be listed: {outcome}"),
                 ]
-            case ("keep" | "drop" | "kill"), Done():
+            case ("keep" | "drop" | "kill" | "unwatch"), Done():
                 return []
             case ("keep" | "drop" | "kill"), OSError():
                 return [Note("error", f"the LRM's own records cannot be written ({operation}): {outcome}")]

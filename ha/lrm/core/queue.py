@@ -34,11 +34,15 @@ RecurringKey = tuple[str, int]
 
 @dataclass(slots=True, eq=False)
 class Recurring:
-    """A repeated operation; `last` is the newest result that was reported."""
+    """A repeated operation; `last` is the newest result that was reported.
+
+    `alarmed`: it became due while a run of it was under way, which may have looked too early.
+    """
 
     order: RunOperation
     call_id: int
     last: OperationResult | None = None
+    alarmed: bool = False
 
     @property
     def key(self) -> RecurringKey:

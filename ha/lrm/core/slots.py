@@ -14,6 +14,7 @@ from collections import deque
 from ha.ccm.msg import ViewId
 from ha.lrm.core.queue import KEEPS_RECURRING, Recurring, ResourceQueue, Task
 from ha.lrm.core.results import cancelled_result, refused_result, result_of
+from ha.lrm.core.watches import Watches
 from ha.lrm.model import codes
 from ha.lrm.model.execution import AgentResult, AwaitAgent, DropJob, KeepRecord, KillAgent, RunAgent
 from ha.lrm.model.records import CALLS, RESOURCE_PREFIX, VIEW, Ticket, encode
@@ -63,6 +64,7 @@ class Slots:
         self._candidates: dict[str, None] = {}  # resources with a waiting task and nothing running
         self._serial = 0
         self._jobs = 0
+        self.watches = Watches()
 
     # Orders ----------------------------------------------------------------------------------------------------------
 
@@ -180,7 +182,9 @@ class Slots:
     def _withdraw(self, queue: ResourceQueue, known: Recurring) -> list[Effect]:
         queue.withdraw(known)
         self._reconsider(queue)
-        return [Disarm(recurring_timer(queue, known))]
+        timer = recurring_timer(queue, known)
+        self.watches.forget(timer)
+        return [Disarm(timer), *self.watches.end(queue, known)]
 
     def cancel(self, message: CancelOperation) -> list[Effect]:
         effects: list[Effect] = []
@@ -205,8 +209,11 @@ class Slots:
         operation, interval, resource_id = name.split(" ", 2)
         queue = self.queues.get(resource_id)
         known = queue.recurring.get((operation, int(interval))) if queue else None
-        if queue is None or known is None or queue.is_pending(known):
+        if queue is None or known is None:
             return []  # the timer had run out when it was disarmed
+        if queue.is_pending(known):
+            known.alarmed = True
+            return []
         self.enqueue(queue, known.order, known.call_id, now, known)
         return self.pump(now)
 
@@ -340,10 +347,13 @@ class Slots:
             return _drop(drop)
         if task.recurring is None:
             return self._report(queue, result, None, drop)
-        again = Arm(recurring_timer(queue, task.recurring), now + task.order.interval_ms)
-        if previous is not None and (previous.rc, previous.status) == (result.rc, result.status):
-            return [again, *_drop(drop)]
-        return [again, *self._report(queue, result, task.recurring, drop)]
+        known = task.recurring
+        timer = recurring_timer(queue, known)
+        again = Arm(timer, now + (0 if known.alarmed else task.order.interval_ms))
+        known.alarmed = False
+        changed = previous is None or (previous.rc, previous.status) != (result.rc, result.status)
+        told = self._report(queue, result, known, drop) if changed else _drop(drop)
+        return [again, *told, *self.watches.looked(queue, known, timer, result, changed)]
 
     def _report(
         self, queue: ResourceQueue, result: OperationResult, recurring: Recurring | None, drop: str

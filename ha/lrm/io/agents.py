@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ha.lrm.io.alerts import ALERT_JOB_PREFIX, alert_job
+from ha.lrm.io.processes import ProcessWatcher, offered_pid_file
 from ha.lrm.io.results import agent_result
 from ha.lrm.io.units import UnitAdapter
 from ha.lrm.model import codes
@@ -26,12 +27,16 @@ from ha.lrm.model.execution import (
     Done,
     DropJob,
     FindAgents,
+    FindProcess,
     KeepRecord,
     KillAgent,
     MetadataRead,
+    ProcessUnknown,
     ReadMetadata,
     RunAgent,
     RunAlertAgent,
+    UnwatchProcess,
+    WatchProcess,
 )
 from ha.lrm.model.metadata import heartbeat_metadata, lsb_metadata
 from ha.lrm.msg import Resource
@@ -57,6 +62,7 @@ class AgentAdapter:
 
     requests: tuple[type, ...] = (
         RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
+        FindProcess, WatchProcess, UnwatchProcess,
     )  # fmt: skip
 
     def __init__(self, root: Root, spool: Spool, server: ForkServer, places: AgentPlaces | None = None) -> None:
@@ -74,11 +80,14 @@ class AgentAdapter:
         except OSError as error:
             loop.note("warning", f"agents keep their state in {environment['HA_RSCTMP']}: {error.strerror}")
         self._around = Surroundings(environment)
+        self._state_directory = environment["HA_RSCTMP"]
         self._owner = cluster_owner(self._root)  # once: who knows how long a look-up of users takes
         self._runners = Runners(self._spool, self._server, loop)
         self._units = UnitAdapter(self._root, loop)
+        self._processes = ProcessWatcher(loop, self._units, self._state_directory)
 
     def close(self) -> None:
+        self._processes.close()
         self._units.close()
         self._runners.close()
 
@@ -114,6 +123,19 @@ class AgentAdapter:
                     lambda resource: self._read_metadata(operation, request, resource.agent_class),
                     lambda reason: self._loop.finish(operation, MetadataRead(rc=codes.ERR_GENERIC, reason=reason)),
                 )
+            case FindProcess():
+                self._choose_class(
+                    request.resource,
+                    lambda resource: self._processes.find(
+                        operation, msgspec.structs.replace(request, resource=resource)
+                    ),
+                    lambda reason: self._loop.finish(operation, ProcessUnknown(reason=reason)),
+                )
+            case WatchProcess():
+                self._processes.watch(operation, request)
+            case UnwatchProcess(watch=watch):
+                self._processes.unwatch(watch)
+                self._loop.finish(operation, Done())
             case FindAgents(agent_class="systemd"):
                 self._units.list_units(lambda names: self._loop.finish(operation, AgentsFound(names)))
             case FindAgents(agent_class="service"):
@@ -156,7 +178,7 @@ class AgentAdapter:
             job = Job(
                 id=request.job,
                 argv=(str(path), *how.arguments),
-                environment=dict(how.environment),
+                environment={**how.environment, "HA_PIDFILE": offered_pid_file(self._state_directory, resource.id)},
                 timeout_ms=request.timeout_ms,
                 ticket=request.ticket,
                 title=f"ha-runner {self._loop.node} {request.operation} {resource.id}",

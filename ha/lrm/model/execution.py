@@ -4,6 +4,7 @@
     RunAgent, AwaitAgent -> AgentResult       KillAgent, DropJob -> Done       KeepRecord -> Done, OSError
     RunAlertAgent -> AgentResult
     AdoptAgents -> Adopted                    ReadMetadata -> MetadataRead     FindAgents -> AgentsFound
+    FindProcess -> ProcessFound, ProcessUnknown        WatchProcess -> ProcessEnded        UnwatchProcess -> Done
 
 `ha.lrm.io` serves them with real agents, the simulator with simulated ones. A job's `ticket` and a record's `data` are
 the core's own bytes. Jobs and records survive the worker's death, not the machine's.
@@ -109,6 +110,46 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, bytes]
     jobs: tuple[AdoptedJob, ...]
     complaints: tuple[str, ...] = ()
+
+
+class FindProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """Which process makes out the resource? For a systemd unit its main process; else the one in `pid_file`, or, when
+    that is "", in the file that the agent was offered to name it in (HA_PIDFILE). Ends in ProcessFound or
+    ProcessUnknown."""
+
+    resource: Resource
+    pid_file: str = ""
+
+
+class ProcessFound(msgspec.Struct, frozen=True, kw_only=True):
+    """`start_ticks` tells the process from a later one of its number."""
+
+    pid: int
+    start_ticks: int
+
+
+class ProcessUnknown(msgspec.Struct, frozen=True, kw_only=True):
+    """`dead`: a process is named, and there is none of that number."""
+
+    reason: str
+    dead: bool = False
+
+
+class WatchProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """Ends in ProcessEnded when the process does, at once when it has; or never, after UnwatchProcess."""
+
+    pid: int
+    start_ticks: int
+
+
+class UnwatchProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """`watch` is the operation of the Execute that began the watch; unknown ones are ignored."""
+
+    watch: str
+
+
+class ProcessEnded(msgspec.Struct, frozen=True):
+    pass
 
 
 class ReadMetadata(msgspec.Struct, frozen=True, kw_only=True):

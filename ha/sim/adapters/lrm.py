@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Twin of `ha.lrm.io` and of the runners under it: agents outlive lrmd, their results wait for its successor.
 
-Left out: output of agents, meta-data beyond the least that is well-formed, agents that are not installed.
+Left out: output of agents, processes of resources (they are polled), meta-data beyond the least that is well-formed,
+agents that are not installed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from ha.lrm.model.execution import (
     Done,
     DropJob,
     FindAgents,
+    FindProcess,
     KeepRecord,
     KillAgent,
     MetadataRead,
+    ProcessUnknown,
     ReadMetadata,
     RunAgent,
     RunAlertAgent,
@@ -104,6 +107,8 @@ def serve(process: Process, operation: str, request: object) -> None:
             found = spool(process.node)
             jobs = tuple(AdoptedJob(job=job, ticket=entry.request.ticket) for job, entry in sorted(found.jobs.items()))
             process.finish(operation, Adopted(records=dict(sorted(found.records.items())), jobs=jobs))
+        case FindProcess():
+            process.finish(operation, ProcessUnknown(reason="simulated resources have no processes"))
         case ReadMetadata():
             read = MetadataRead(rc=OK, checksum=request.agent_type, xml=METADATA.format(request.agent_type))
             process.finish(operation, read)
@@ -201,6 +206,7 @@ def _keep(found: Spool, request: KeepRecord) -> None:
 
 REQUESTS: tuple[type, ...] = (
     RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
+    FindProcess,
 )  # fmt: skip
 
 SERVICES: dict[type, Service] = dict.fromkeys(REQUESTS, serve)

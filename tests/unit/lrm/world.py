@@ -22,11 +22,17 @@ from ha.lrm.model.execution import (
     Done,
     DropJob,
     FindAgents,
+    FindProcess,
     KeepRecord,
     KillAgent,
     MetadataRead,
+    ProcessEnded,
+    ProcessFound,
+    ProcessUnknown,
     ReadMetadata,
     RunAgent,
+    UnwatchProcess,
+    WatchProcess,
 )
 from ha.lrm.msg import Message, OperationResult, Resource, RunOperation
 from ha.machine import (
@@ -98,6 +104,8 @@ class World:
     kept: list[str] = field(default_factory=list)
     metadata: dict[str, MetadataRead] = field(default_factory=dict)
     metadata_reads: int = 0
+    processes: dict[str, int] = field(default_factory=dict)
+    """Of resources that name one: its pid, negative once it is dead."""
     effects_left: int | None = None
     """Kill the machine after so many more effects."""
     forks_lag: bool = False
@@ -115,6 +123,7 @@ class World:
         self.timers: dict[str, int] = {}
         self.awaited: dict[str, str] = {}  # job -> operation of Finished
         self.forks: list[tuple[str, RunAgent]] = []
+        self.watched: dict[str, int] = {}  # operation -> pid
         self.events: list[Event] = []
         self.give(Started(incarnation=f"life{self.lives}", seed=self.lives, persisted=dict(self.durable)))
         self.give(Wall(WALL_OFFSET_MS))
@@ -244,10 +253,33 @@ class World:
                 if request.known and read.checksum == request.known:
                     read = MetadataRead(rc=0, checksum=read.checksum, unchanged=True)
                 self.events.append(Finished(operation, read))
+            case FindProcess():
+                self.events.append(Finished(operation, self.find_process(request.resource.id)))
+            case WatchProcess(pid=pid):
+                if pid in self.processes.values():
+                    self.watched[operation] = pid
+                else:
+                    self.events.append(Finished(operation, ProcessEnded()))
+            case UnwatchProcess(watch=watch):
+                self.watched.pop(watch, None)
+                self.events.append(Finished(operation, Done()))
             case FindAgents():
                 self.events.append(Finished(operation, AgentsFound(("Dummy",))))
             case _:
                 raise AssertionError(request)
+
+    def find_process(self, resource_id: str) -> ProcessFound | ProcessUnknown:
+        pid = self.processes.get(resource_id)
+        if pid is None:
+            return ProcessUnknown(reason="no pid file")
+        return ProcessFound(pid=pid, start_ticks=1) if pid > 0 else ProcessUnknown(reason="dead", dead=True)
+
+    def process_dies(self, resource_id: str) -> None:
+        pid = self.processes[resource_id]
+        self.processes[resource_id] = -pid
+        for operation in [watch for watch, watched in self.watched.items() if watched == pid]:
+            del self.watched[operation]
+            self.give(Finished(operation, ProcessEnded()))
 
     def fork(self, job: str, request: RunAgent) -> None:
         how = self.behave(request)
