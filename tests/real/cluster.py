@@ -50,13 +50,16 @@ class TestCluster:
     def load(self, xml: str) -> None:
         cluster.load_configuration(self.layout, xml.encode(), "the test's configuration")
 
-    def recorder(self, name: str, *, start_delay: float = 0, stop_delay: float = 0, monitor: str = "1s") -> str:
+    def recorder(
+        self, name: str, *, start_delay: float = 0, stop_delay: float = 0, monitor: str = "1s", named: bool = False
+    ) -> str:
         """The XML of a primitive that records into the agent log."""
         pairs = {
             "log": self.agent_log,
             "state": self.folder,
             "start_delay": start_delay,
             "stop_delay": stop_delay,
+            "named": int(named),
         }
         values = "".join(f'<nvpair id="{name}-{k}" name="{k}" value="{v}"/>' for k, v in pairs.items())
         return (
