@@ -20,6 +20,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     SIGKILL at once, as the OCF API asks. `environment` is the whole of it. `stdin` is the agent's standard input.
     `ticket` is the orderer's own, handed back on adoption. `title` is what `ps` shows. `owner`: the (uid, gid) that the
     agent runs as, with no further groups; None: the runner's.
+    `cgroup`: the directory of the control group (v2) that the runner, and with it the agent and all its children, join;
+    "" for none.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ticket: bytes = b""
     title: str = ""
     owner: tuple[int, int] | None = None
+    cgroup: str = ""
 
 
 Fate = Literal["exited", "signalled", "timeout", "not started", "lost", "revoked"]

@@ -129,8 +129,23 @@ def run(spool: Spool, job_id: str) -> NoReturn:
     job = spool.read_job(job_id)
     os.umask(0o022)
     os.chdir("/")
+    if job.cgroup:
+        _join(job.cgroup)
     spool.write_result(job_id, call(job))
     os._exit(0)
+
+
+def _join(cgroup: str) -> None:
+    """Before the agent is started, so that none of its children can escape. An agent without a group is a lesser evil
+    than a service that is not started: that is said, and goes on."""
+    try:
+        descriptor = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"0")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        os.write(2, f"the control group {cgroup} cannot be joined: {error.strerror}\n".encode())
 
 
 def call(job: Job) -> End:

@@ -83,6 +83,7 @@ class Adoption:
         task = self._slots.enqueue(queue, order, ticket.call_id, now, recurring)
         task.queued_ms = min(ticket.queued_ms, now)
         task.job = job
+        task.attempt, task.victims, task.evidence = ticket.attempt, ticket.victims, ticket.evidence
         task.discard = order.interval_ms > 0 and recurring is None
         return []
 

@@ -18,9 +18,11 @@ from ha.lrm.model.execution import (
     AgentResult,
     AgentsFound,
     Done,
+    EvidenceKept,
     FindAgents,
     MetadataRead,
     ProcessEnded,
+    ProcessesKilled,
     ProcessFound,
     ProcessUnknown,
 )
@@ -193,6 +195,12 @@ class ResourceManager:
                 return self._running_slots().watches.found(int(name), outcome, now)
             case "watch", ProcessEnded():
                 return self._running_slots().watches.ended(int(name), now)
+            case "evidence", EvidenceKept() | OSError():
+                effects = self._running_slots().ladder.evidence_kept(name, outcome, now)
+                return effects + self._running_departure().proceed(now)
+            case "slay", ProcessesKilled() | OSError():
+                effects = self._running_slots().ladder.killed(name, outcome, now)
+                return effects + self._running_departure().proceed(now)
             case "metadata", MetadataRead():
                 return self._tell_metadata(int(name), outcome)
             case "agents", AgentsFound():

@@ -54,6 +54,7 @@ class Task:
     """One run of an operation, waiting or under way.
 
     `job` is "" until it begins; an adopted task has one from the start. `recurring` is None for a one-shot order.
+    `attempt`, `victims` and `evidence` are the stop ladder's (`ha.lrm.core.ladder`).
     `discard`: nobody wants the result any more, the queue only waits for the end.
     """
 
@@ -66,6 +67,9 @@ class Task:
     begun_ms: int = 0
     discard: bool = False
     killed: bool = False
+    attempt: int = 1
+    victims: int = 0
+    evidence: str = ""
 
     @property
     def priority(self) -> tuple[bool, int]:

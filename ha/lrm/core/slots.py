@@ -12,6 +12,7 @@ import random
 from collections import deque
 
 from ha.ccm.msg import ViewId
+from ha.lrm.core.ladder import CONFIRM, STOP, StopLadder
 from ha.lrm.core.queue import KEEPS_RECURRING, Recurring, ResourceQueue, Task
 from ha.lrm.core.results import cancelled_result, refused_result, result_of
 from ha.lrm.core.watches import Watches
@@ -65,6 +66,7 @@ class Slots:
         self._serial = 0
         self._jobs = 0
         self.watches = Watches()
+        self.ladder = StopLadder(self)
 
     # Orders ----------------------------------------------------------------------------------------------------------
 
@@ -290,23 +292,49 @@ class Slots:
         self._taken += 1
         order = task.order
         if adopted:
-            request: RunAgent | AwaitAgent = AwaitAgent(job=job, resource=order.resource, operation=order.operation)
+            operation = "monitor" if task.attempt == CONFIRM else order.operation
+            request: RunAgent | AwaitAgent = AwaitAgent(job=job, resource=order.resource, operation=operation)
         else:
-            request = RunAgent(
-                job=job,
-                resource=order.resource,
-                operation=order.operation,
-                interval_ms=order.interval_ms,
-                timeout_ms=timeout_ms(order),
-                parameters=order.parameters,
-                meta=order.meta,
-                ticket=encode(Ticket(order=order, call_id=task.call_id, queued_ms=task.queued_ms)),
-            )
+            request = _request(task, job, order.operation, timeout_ms(order))
         return [guard, Execute(f"run {job}", request)]
+
+    def try_again(self, job: str, operation: str, attempt: int, timeout_ms: int, now: Instant) -> list[Effect]:
+        """For the stop ladder: the task that runs as `job` goes on as another one, in its place and slot."""
+        queue = self._tasks.pop(job)
+        task = queue.running
+        assert task is not None
+        self._jobs += 1
+        task.job, task.attempt = f"{self._incarnation}.{self._jobs}", attempt
+        self._tasks[task.job] = queue
+        # Dropped before the next is written: of one order there is one job at any instant. Should we die between the
+        # two, nothing has answered the order, and the crmd repeats it.
+        return [
+            Execute(f"drop {job}", DropJob(job=job)),
+            Arm(f"guard {task.job}", now + timeout_ms + GUARD_MARGIN_MS),
+            Execute(f"run {task.job}", _request(task, task.job, operation, timeout_ms)),
+        ]
 
     # Ends ------------------------------------------------------------------------------------------------------------
 
     def ended(self, job: str, outcome: AgentResult, now: Instant) -> list[Effect]:
+        queue = self._tasks[job]
+        task = queue.running
+        assert task is not None
+        if outcome.revoked:
+            self._release(job)
+            return self._begin_again(queue, task, now)
+        if not task.discard and (climbing := self.ladder.climb(job, task, outcome, now)) is not None:
+            return [Disarm(f"guard {job}"), *climbing]
+        return self.settle(job, self.ladder.verdict(task, outcome), now)
+
+    def settle(self, job: str, outcome: AgentResult, now: Instant) -> list[Effect]:
+        """The task's place and slot are free; its outcome is final."""
+        queue = self._release(job)
+        task = queue.end()
+        self._reconsider(queue)
+        return [Disarm(f"guard {job}"), *self._conclude(queue, task, outcome, now), *self.pump(now)]
+
+    def _release(self, job: str) -> ResourceQueue:
         queue = self._tasks.pop(job)
         task = queue.running
         assert task is not None
@@ -314,15 +342,12 @@ class Slots:
         if not _is_device(task):
             self._taken -= 1
             assert self._taken >= 0
-        if outcome.revoked:
-            return self._begin_again(queue, task, now)
-        queue.end()
-        self._reconsider(queue)
-        return [Disarm(f"guard {job}"), *self._conclude(queue, task, outcome, now), *self.pump(now)]
+        return queue
 
     def _begin_again(self, queue: ResourceQueue, task: Task, now: Instant) -> list[Effect]:
         """An adopted job that no runner had begun: the order still stands, unless nobody wants it any more."""
         job = task.job
+        task.attempt = STOP
         queue.put_back()
         if task.discard or queue.forgetters:
             queue.waiting.popleft()
@@ -420,6 +445,24 @@ class Slots:
             results += queue.results()
             running += queue.unreported()
         return results, running
+
+
+def _request(task: Task, job: str, operation: str, timeout_ms: int) -> RunAgent:
+    order = task.order
+    ticket = Ticket(
+        order=order, call_id=task.call_id, queued_ms=task.queued_ms, attempt=task.attempt, victims=task.victims,
+        evidence=task.evidence,
+    )  # fmt: skip
+    return RunAgent(
+        job=job,
+        resource=order.resource,
+        operation=operation,
+        interval_ms=order.interval_ms,
+        timeout_ms=timeout_ms,
+        parameters=order.parameters,
+        meta=order.meta,
+        ticket=encode(ticket),
+    )
 
 
 def timeout_ms(order: RunOperation) -> int:

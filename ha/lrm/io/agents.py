@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from ha.lrm.io.alerts import ALERT_JOB_PREFIX, alert_job
+from ha.lrm.io.cgroups import Cgroups
+from ha.lrm.io.members import MARK, Members
 from ha.lrm.io.processes import ProcessWatcher, offered_pid_file
 from ha.lrm.io.results import agent_result
 from ha.lrm.io.units import UnitAdapter
@@ -28,8 +30,10 @@ from ha.lrm.model.execution import (
     DropJob,
     FindAgents,
     FindProcess,
+    GatherEvidence,
     KeepRecord,
     KillAgent,
+    KillProcesses,
     MetadataRead,
     ProcessUnknown,
     ReadMetadata,
@@ -51,6 +55,8 @@ from ha.shell import Loop
 
 STANDARDS = ("heartbeat", "lsb", "ocf", "service", "stonith")
 """And systemd, where it answers."""
+LEAVE_NO_PROCESS = frozenset({"monitor", "status", "notify", "validate-all", "meta-data"})
+"""Actions that start nothing which belongs to the resource: they do without its control group."""
 METADATA_JOB_PREFIX = "metadata-"
 METADATA_TIMEOUT_MS = 30_000
 MAX_METADATA_BYTES = 1_000_000
@@ -62,7 +68,7 @@ class AgentAdapter:
 
     requests: tuple[type, ...] = (
         RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
-        FindProcess, WatchProcess, UnwatchProcess,
+        FindProcess, WatchProcess, UnwatchProcess, GatherEvidence, KillProcesses,
     )  # fmt: skip
 
     def __init__(self, root: Root, spool: Spool, server: ForkServer, places: AgentPlaces | None = None) -> None:
@@ -83,12 +89,17 @@ class AgentAdapter:
         self._state_directory = environment["HA_RSCTMP"]
         self._owner = cluster_owner(self._root)  # once: who knows how long a look-up of users takes
         self._runners = Runners(self._spool, self._server, loop)
+        self._cgroups = Cgroups(self._root, loop.node)
+        if self._cgroups.directory is None:
+            loop.note("info", f"resources have no control groups of their own: {self._cgroups.why_not}")
+        self._members = Members(self._root, loop.node, self._cgroups)
         self._units = UnitAdapter(self._root, loop)
         self._processes = ProcessWatcher(loop, self._units, self._state_directory)
 
     def close(self) -> None:
         self._processes.close()
         self._units.close()
+        self._cgroups.close()
         self._runners.close()
 
     def execute(self, operation: str, request: object) -> None:
@@ -131,6 +142,10 @@ class AgentAdapter:
                     ),
                     lambda reason: self._loop.finish(operation, ProcessUnknown(reason=reason)),
                 )
+            case GatherEvidence():
+                self._loop.in_thread(operation, self._members.gather, request)
+            case KillProcesses():
+                self._loop.in_thread(operation, self._members.kill, request)
             case WatchProcess():
                 self._processes.watch(operation, request)
             case UnwatchProcess(watch=watch):
@@ -178,7 +193,12 @@ class AgentAdapter:
             job = Job(
                 id=request.job,
                 argv=(str(path), *how.arguments),
-                environment={**how.environment, "HA_PIDFILE": offered_pid_file(self._state_directory, resource.id)},
+                environment={
+                    **how.environment,
+                    "HA_PIDFILE": offered_pid_file(self._state_directory, resource.id),
+                    MARK: resource.id,
+                },
+                cgroup="" if request.operation in LEAVE_NO_PROCESS else self._cgroups.make(resource.id),
                 timeout_ms=request.timeout_ms,
                 ticket=request.ticket,
                 title=f"ha-runner {self._loop.node} {request.operation} {resource.id}",

@@ -4,6 +4,7 @@
     RunAgent, AwaitAgent -> AgentResult       KillAgent, DropJob -> Done       KeepRecord -> Done, OSError
     RunAlertAgent -> AgentResult
     AdoptAgents -> Adopted                    ReadMetadata -> MetadataRead     FindAgents -> AgentsFound
+    GatherEvidence -> EvidenceKept, OSError            KillProcesses -> ProcessesKilled
     FindProcess -> ProcessFound, ProcessUnknown        WatchProcess -> ProcessEnded        UnwatchProcess -> Done
 
 `ha.lrm.io` serves them with real agents, the simulator with simulated ones. A job's `ticket` and a record's `data` are
@@ -150,6 +151,29 @@ class UnwatchProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 class ProcessEnded(msgspec.Struct, frozen=True):
     pass
+
+
+class GatherEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep what the resource's processes do in a file that begins with `text`. Ends in EvidenceKept or OSError."""
+
+    resource_id: str
+    text: str
+
+
+class EvidenceKept(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    members: int
+
+
+class KillProcesses(msgspec.Struct, frozen=True, kw_only=True):
+    """SIGKILL to the resource's processes, and no others. Ends in ProcessesKilled."""
+
+    resource_id: str
+
+
+class ProcessesKilled(msgspec.Struct, frozen=True, kw_only=True):
+    killed: int
+    left: int
 
 
 class ReadMetadata(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     order: RunOperation
     call_id: int
     queued_ms: int
+    attempt: int = 1
+    victims: int = 0
+    evidence: str = ""
 
 
 class RecurringRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,8 +20,10 @@ from ha.lrm.model.execution import (
     AwaitAgent,
     Done,
     DropJob,
+    EvidenceKept,
     FindAgents,
     FindProcess,
+    GatherEvidence,
     KeepRecord,
     KillAgent,
     MetadataRead,
@@ -109,6 +111,8 @@ def serve(process: Process, operation: str, request: object) -> None:
             process.finish(operation, Adopted(records=dict(sorted(found.records.items())), jobs=jobs))
         case FindProcess():
             process.finish(operation, ProcessUnknown(reason="simulated resources have no processes"))
+        case GatherEvidence():
+            process.finish(operation, EvidenceKept(path="nowhere", members=0))
         case ReadMetadata():
             read = MetadataRead(rc=OK, checksum=request.agent_type, xml=METADATA.format(request.agent_type))
             process.finish(operation, read)
@@ -206,7 +210,7 @@ def _keep(found: Spool, request: KeepRecord) -> None:
 
 REQUESTS: tuple[type, ...] = (
     RunAgent, AwaitAgent, KillAgent, DropJob, KeepRecord, AdoptAgents, ReadMetadata, FindAgents, RunAlertAgent,
-    FindProcess,
+    FindProcess, GatherEvidence,
 )  # fmt: skip
 
 SERVICES: dict[type, Service] = dict.fromkeys(REQUESTS, serve)

@@ -21,12 +21,16 @@ from ha.lrm.model.execution import (
     AwaitAgent,
     Done,
     DropJob,
+    EvidenceKept,
     FindAgents,
     FindProcess,
+    GatherEvidence,
     KeepRecord,
     KillAgent,
+    KillProcesses,
     MetadataRead,
     ProcessEnded,
+    ProcessesKilled,
     ProcessFound,
     ProcessUnknown,
     ReadMetadata,
@@ -106,6 +110,10 @@ class World:
     metadata_reads: int = 0
     processes: dict[str, int] = field(default_factory=dict)
     """Of resources that name one: its pid, negative once it is dead."""
+    members: dict[str, int] = field(default_factory=dict)
+    """How many processes a resource has left; none by default."""
+    unkillable: int = 0
+    evidence: list[str] = field(default_factory=list)
     effects_left: int | None = None
     """Kill the machine after so many more effects."""
     forks_lag: bool = False
@@ -253,6 +261,13 @@ class World:
                 if request.known and read.checksum == request.known:
                     read = MetadataRead(rc=0, checksum=read.checksum, unchanged=True)
                 self.events.append(Finished(operation, read))
+            case GatherEvidence(resource_id=resource_id, text=text):
+                self.evidence.append(text)
+                members = self.members.get(resource_id, 0)
+                self.events.append(Finished(operation, EvidenceKept(path="/evidence", members=members)))
+            case KillProcesses(resource_id=resource_id):
+                killed = self.members.pop(resource_id, 0) - self.unkillable
+                self.events.append(Finished(operation, ProcessesKilled(killed=killed, left=self.unkillable)))
             case FindProcess():
                 self.events.append(Finished(operation, self.find_process(request.resource.id)))
             case WatchProcess(pid=pid):
