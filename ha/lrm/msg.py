@@ -25,7 +25,8 @@ class Resource(msgspec.Struct, frozen=True, order=True):
 
 
 ExecutionStatus = Literal[
-    "pending", "done", "cancelled", "timeout", "not supported", "error", "not installed", "not connected", "invalid"
+    "pending", "done", "cancelled", "timeout", "not supported", "error", "not installed", "not connected", "invalid",
+    "no secrets",
 ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ha.lrm.io import secrets
 from ha.lrm.msg import Agents, Cancelled, CancelOperation, GetMetadata, ListAgents, Metadata, OperationResult
 from tests.real.lrm_node import LrmNode, lrm_node
 from tests.real.waiting import wait_for
@@ -141,6 +142,58 @@ def test_recurring_monitor_and_cancel(node: LrmNode) -> None:
     node.run("notify")
     assert node.logged().count("monitor") == count
     wait_for(lambda: node.files() == [], "nothing is left in the spool")
+
+
+def test_secrets_take_their_places_and_missing_ones_are_named(node: LrmNode) -> None:
+    node.agent("Test", 'say "$1 $OCF_RESKEY_passwd"; exit 0')
+    lacking = node.run("start", parameters={"passwd": secrets.MAGIC})
+    assert (lacking.rc, lacking.status) == (2, "no secrets")
+    assert "is not on this node" in lacking.exit_reason
+    assert node.run("stop", parameters={"passwd": secrets.MAGIC}).rc == 0
+    secrets.write(node.root, "r1", "passwd", "tiger")
+    result = node.run("start", parameters={"passwd": secrets.MAGIC})
+    assert result.rc == 0
+    assert result.parameters == {"passwd": secrets.MAGIC}  # what goes into the CIB
+    assert node.logged() == ["stop lrm://", "start tiger"]
+
+
+def test_metadata_is_read_again_when_the_agent_has_changed(node: LrmNode) -> None:
+    assert node.crmd is not None
+    for version in ("1", "2", "2"):
+        node.agent("Test", f'say $1; echo "<resource-agent name=\'Test\' version=\'{version}\'/>"')
+        node.crmd.send(GetMetadata(request_id=version, agent_class="ocf", agent_type="Test", provider="test"))
+        assert f"version='{version}'" in node.crmd.receive(Metadata).xml
+    assert node.logged() == ["meta-data", "meta-data"]  # the third file was written anew, and says the same
+
+
+@pytest.mark.parametrize(
+    ("operation", "meta", "expected"),
+    [
+        ("validate-all", {}, {"OCF_CHECK_LEVEL": "10"}),
+        ("reload", {}, {}),
+        ("reload-agent", {}, {}),
+        ("migrate_to", {"migrate_source": "n1", "migrate_target": "n2"},
+         {"OCF_RESKEY_CRM_meta_migrate_source": "n1", "OCF_RESKEY_CRM_meta_migrate_target": "n2"}),
+        ("migrate_from", {"CRM_meta_migrate_source": "n1", "CRM_meta_migrate_target": "n2"},
+         {"OCF_RESKEY_CRM_meta_migrate_source": "n1", "OCF_RESKEY_CRM_meta_migrate_target": "n2"}),
+        ("notify", {"notify_type": "pre", "notify_operation": "promote", "notify_promote_uname": "n1 n2",
+                    "notify_inactive_resource": " "},
+         {"OCF_RESKEY_CRM_meta_notify_type": "pre", "OCF_RESKEY_CRM_meta_notify_operation": "promote",
+          "OCF_RESKEY_CRM_meta_notify_promote_uname": "n1 n2", "OCF_RESKEY_CRM_meta_notify_inactive_resource": " "}),
+    ],
+)  # fmt: skip
+def test_what_each_action_is_told(
+    node: LrmNode, operation: str, meta: dict[str, str], expected: dict[str, str]
+) -> None:
+    dump = node.log.parent / "environment"
+    node.agent("Test", 'env >>"$OCF_RESKEY_to"; say $1; exit 0')
+    parameters = {"to": str(dump), "OCF_CHECK_LEVEL": "10"}
+    assert node.run(operation, parameters=parameters, meta={**meta, "op_target_rc": "0"}).rc == 0
+    assert node.logged() == [operation]
+    environment = dict(line.split("=", 1) for line in dump.read_text().splitlines())
+    assert expected.items() <= environment.items()
+    assert "OCF_RESKEY_CRM_meta_op_target_rc" not in environment
+    assert {"OCF_RA_VERSION_MAJOR": "1", "OCF_RA_VERSION_MINOR": "1"}.items() <= environment.items()
 
 
 def test_metadata_and_lists(node: LrmNode) -> None:

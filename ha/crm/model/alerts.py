@@ -40,6 +40,7 @@ RC_WORDS: Mapping[int, str] = {
 STATUS_WORDS: Mapping[str, str] = {
     "cancelled": "Cancelled", "timeout": "Timed Out", "not supported": "NOT SUPPORTED", "error": "Error",
     "not installed": "NOT INSTALLED", "not connected": "No executor connection", "invalid": "Cannot execute now",
+    "no secrets": "CIB secrets unavailable",
 }
 
 

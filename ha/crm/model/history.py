@@ -19,7 +19,7 @@ from ha.lrm.msg import OperationResult, RunOperation
 
 STATUS_CODES: Mapping[str, int] = {
     "pending": -1, "done": 0, "cancelled": 1, "timeout": 2, "not supported": 3, "error": 4,
-    "not installed": 7, "not connected": 8, "invalid": 9,
+    "not installed": 7, "not connected": 8, "invalid": 9, "no secrets": 11,
 }
 RC_OK, RC_NOT_RUNNING, RC_PROMOTED = 0, 7, 8
 RC_UNKNOWN = 193  # of an operation that is still pending

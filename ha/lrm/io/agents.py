@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ha.lrm.io import secrets
 from ha.lrm.io.alerts import ALERT_JOB_PREFIX, alert_job
 from ha.lrm.io.cgroups import Cgroups
 from ha.lrm.io.members import MARK, Members
@@ -184,8 +185,15 @@ class AgentAdapter:
             reason = f"no agent {resource.provider}{':' if resource.provider else ''}{resource.agent_type} in {places}"
             return self._fail(operation, codes.ERR_INSTALLED, "not installed", reason)
         try:
+            parameters = secrets.substitute(self._root, resource.id, request.parameters)
+        except secrets.SecretError as error:
+            if request.operation != "stop":
+                return self._fail(operation, codes.ERR_ARGS, "no secrets", str(error))
+            parameters = request.parameters  # a resource must not be unstoppable for want of its password
+            self._loop.note("warning", f"{resource.id} is stopped without its secrets: {error}")
+        try:
             how = call(
-                resource, request.operation, request.parameters,
+                resource, request.operation, parameters,
                 {"interval": str(request.interval_ms), "timeout": str(request.timeout_ms), "name": request.operation,
                  **request.meta},
                 self._around,
