@@ -112,7 +112,7 @@ def serve(process: Process, operation: str, request: object) -> None:
         case FindProcess():
             process.finish(operation, ProcessUnknown(reason="simulated resources have no processes"))
         case GatherEvidence():
-            process.finish(operation, EvidenceKept(path="nowhere", members=0))
+            process.finish(operation, EvidenceKept(path="(simulated)", members=0))
         case ReadMetadata():
             read = MetadataRead(rc=OK, checksum=request.agent_type, xml=METADATA.format(request.agent_type))
             process.finish(operation, read)
