@@ -23,7 +23,7 @@ TIMEOUT_MS = 25_000
 """A little more than attrd takes to give up on a request."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Set, query and remove transient attributes of nodes.")
     parser.add_argument("--root", help="the node's root directory (default: HA_ROOT, else the machine's own)")
     parser.add_argument("--version", "-$", action="version", version=f"Heartbeat {__version__}")
@@ -58,7 +58,7 @@ class Failed(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     code: int = Exit.OK
     error = ""
     found: list[Attribute] = []

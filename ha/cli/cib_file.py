@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from lxml import etree
 
-from ha.cib.model.document import Document
-from ha.cib.model.judge import apply_write
+from ha.cib.model.parse import parse
 from ha.cib.model.query import answer
 from ha.cib.model.refusal import Refusal
-from ha.cib.msg import Write, Written
-from ha.cib.schema import load as load_schema
 from ha.cli.cib_source import SourceError, read_file
 from ha.cli.exit_codes import Exit
+
+if TYPE_CHECKING:
+    from ha.cib.model.document import Document
+    from ha.cib.msg import Write, Written
 
 
 class CibFile:
@@ -37,12 +37,22 @@ class CibFile:
 
     def query(self, *, scope: str = "", xpath: str = "", no_children: bool = False) -> str:
         try:
-            found = answer(self._document().root, scope, xpath, no_children)
+            tree = parse(self.read())
+        except Refusal as refusal:
+            raise SourceError(refusal.rc, f"{self._path}: {refusal}") from refusal
+        if tree.tag != "cib":
+            raise SourceError(Exit.DATA_ERROR, f"{self._path}: a CIB begins with <cib>, not <{tree.tag}>")
+        try:
+            found = answer(tree, scope, xpath, no_children)
         except Refusal as refusal:
             raise SourceError(refusal.rc, str(refusal)) from refusal
         return etree.tostring(found, encoding="unicode", with_tail=False)
 
     def write(self, operation: Write) -> Written:
+        from ha.cib.model.judge import apply_write
+        from ha.cib.msg import Written
+        from ha.cib.schema import load as load_schema
+
         try:
             document = self._document()
             apply_write(document, operation, load_schema())
@@ -53,6 +63,8 @@ class CibFile:
         return Written(request_id=operation.request_id, outcome="committed", version=document.version)
 
     def _document(self) -> Document:
+        from ha.cib.model.document import Document
+
         try:
             return Document.from_bytes(self.read())
         except Refusal as refusal:
@@ -74,6 +86,8 @@ class CibFile:
         copy.unlink()
 
     def _copy(self, data: bytes) -> Path:
+        import tempfile
+
         with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=f"{self._path.name}.", delete=False) as file:
             try:
                 _fill(file, data)

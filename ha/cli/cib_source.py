@@ -8,7 +8,8 @@ running cluster needs is imported when it is asked: messages and sockets are hal
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import socket
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """The CIB's own limit."""
+MAX_SHOWN_BYTES = 1024 * 1024
+"""A larger CIB takes the cib milliseconds to publish: it is asked for."""
 
 
 class SourceError(Exception):
@@ -45,17 +48,71 @@ class CibSource(Protocol):
     def new_request_id(self) -> str: ...
 
 
-@dataclass(slots=True)
 class LiveCib:
-    """The running cluster's, through this node's cib."""
+    """The running cluster's: changed by this node's cib; read in shared memory, where this user may, or asked of it.
 
-    link: Connection
-    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    An acknowledged change is in shared memory at most one turn of the cib's loop later: what starts after the answer
+    finds it there. Who changed something himself asks, and so does everybody where a turn may be long (a large CIB).
+    """
+
+    def __init__(self, root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
+        self._root = root
+        self._program = program
+        self.timeout_ms = timeout_ms
+        self._has_written = False
+
+    @cached_property
+    def link(self) -> Connection:
+        """To the cib. Raises SourceError."""
+        from ha.ipc.client import Connection, NotConnected
+
+        try:
+            return Connection.open(self._root, "cib", program=self._program)
+        except NotConnected as error:
+            raise SourceError(Exit.NOT_CONNECTED, str(error)) from error
+
+    def close(self) -> None:
+        link: Connection | None = self.__dict__.pop("link", None)
+        if link is not None:
+            link.close()
 
     def read(self) -> bytes:
-        return self.query().encode()
+        shown = self._shown()
+        return shown if shown is not None else self._asked("", "", False).encode()
 
     def query(self, *, scope: str = "", xpath: str = "", no_children: bool = False) -> str:
+        shown = self._shown()
+        if shown is None:
+            return self._asked(scope, xpath, no_children)
+        if not scope and not xpath and not no_children:
+            return shown.decode()
+        from lxml import etree
+
+        from ha.cib.model.parse import parse
+        from ha.cib.model.query import answer
+        from ha.cib.model.refusal import Refusal
+
+        try:
+            found = answer(parse(shown, is_own=True), scope, xpath, no_children)
+        except Refusal as refusal:
+            raise SourceError(refusal.rc, str(refusal)) from refusal
+        return etree.tostring(found, encoding="unicode", with_tail=False)
+
+    def _shown(self) -> bytes | None:
+        """The whole CIB from shared memory; None when it has to be asked for: it is not there, this user may not read
+        it, or another user's view of it is wanted."""
+        if self._has_written or os.environ.get("CIB_user") or not _listens(self._root.socket("cib")):
+            return None
+        from ha.cib.io.glance import newest_xml
+        from ha.cib.io.layout import SharedMemoryError
+
+        try:
+            shown = newest_xml(self._root)
+        except SharedMemoryError:
+            return None
+        return shown if shown is not None and len(shown) <= MAX_SHOWN_BYTES else None
+
+    def _asked(self, scope: str, xpath: str, no_children: bool) -> str:
         from ha.cib.msg import Answer, Query
 
         user = os.environ.get("CIB_user", "")
@@ -74,6 +131,7 @@ class LiveCib:
 
         if not operation.user and (user := os.environ.get("CIB_user")):
             operation = msgspec.structs.replace(operation, user=user)
+        self._has_written = True
         answer = self._ask(operation)
         if not isinstance(answer, Written):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a write")
@@ -95,6 +153,16 @@ class LiveCib:
 
 PACEMAKER_CIB_FOLDER = Path("/var/lib/pacemaker/cib")
 """Where crmsh looks for root's shadow copies."""
+
+
+def _listens(path: Path) -> bool:
+    """Whether a worker has its socket open: what a stopped cluster left in shared memory is not its CIB."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def shadow_file(name: str) -> Path:
@@ -153,13 +221,8 @@ def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS, *, 
 
 
 def connect(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> LiveCib:
-    """The running cluster's CIB. Raises SourceError."""
-    from ha.ipc.client import Connection, NotConnected
-
-    try:
-        return LiveCib(Connection.open(root, "cib", program=program), timeout_ms)
-    except NotConnected as error:
-        raise SourceError(Exit.NOT_CONNECTED, str(error)) from error
+    """The running cluster's CIB, whatever the environment says."""
+    return LiveCib(root, program, timeout_ms)
 
 
 def read_cib(root: Root, program: str) -> bytes:
@@ -171,4 +234,4 @@ def read_cib(root: Root, program: str) -> bytes:
     try:
         return live.read()
     finally:
-        live.link.close()
+        live.close()

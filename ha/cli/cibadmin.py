@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
 
 from ha import __version__
 from ha.cli.exit_codes import Exit, words
+from ha.cli.xml_text import quoteattr
 
 if TYPE_CHECKING:
     from ha.cib.msg import Operation, Written

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(BAD_PARAMETER)
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
     parser = Parser(prog="cl_status", description="Ask the local heartbeat about nodes, links and clients.")
     parser.add_argument("--root", help="the node's root directory (default: HA_ROOT, else the machine's own)")
     parser.add_argument("-m", action="store_true", dest="sentence", help="answer in sentences for people")
@@ -71,7 +71,7 @@ def _parser() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     from ha.heartbeat.io.api_client import ApiClient, ApiError, ApiTimeout, NotRunning, Refused  # loaded late: start-up
     from ha.root import Root, RootError
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from ha.pe.core.resources import is_disabled
-from ha.pe.model.cluster import Cluster
-from ha.pe.model.resource import Resource
 from ha.pe.model.values import integer
+
+if TYPE_CHECKING:
+    from ha.pe.model.cluster import Cluster
+    from ha.pe.model.resource import Resource
 
 RC_WORDS = {
     0: "ok", 1: "error", 2: "invalid parameter", 3: "unimplemented feature", 4: "insufficient privileges",
@@ -57,6 +59,8 @@ def primitives(resources: Iterable[Resource]) -> Iterator[Resource]:
 
 
 def disabled(resource: Resource) -> bool:
+    from ha.pe.core.resources import is_disabled
+
     return is_disabled(resource) or (resource.parent is not None and disabled(resource.parent))
 
 

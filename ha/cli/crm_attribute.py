@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
 
 from ha import __version__
 from ha.cli.exit_codes import Exit, words
+from ha.cli.xml_text import quoteattr
 
 if TYPE_CHECKING:
     from ha.cli.cib_source import CibSource
@@ -33,11 +33,11 @@ SETS = {
 """type -> (element of the set, id of the set to create when there is none)."""
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog=program, description="Read and set cluster options and node attributes.")
     p.add_argument("-$", "--version", action="version", version=f"{program} (Heartbeat) {__version__}")
     p.add_argument("--root", help="the node's root directory (default: HA_ROOT, else this machine's own)")
-    p.add_argument("-n", "--name", metavar="NAME", help="the option or attribute")
+    p.add_argument("-n", "--name", "--attr-name", metavar="NAME", help="the option or attribute")
     p.add_argument("-t", "--type", choices=["nodes", "status", *SETS], help="where it is (default: from the others)")
     p.add_argument("-N", "--node", metavar="NODE", help="of which node (default: this one)")
     p.add_argument("-l", "--lifetime", choices=["reboot", "forever"])
@@ -50,6 +50,9 @@ def parser(program: str) -> argparse.ArgumentParser:
     order.add_argument("-G", "--query", "--get-value", action="store_true")
     order.add_argument("-v", "--update", "--attr-value", metavar="VALUE")
     order.add_argument("-D", "--delete", "--delete-attr", action="store_true")
+    p.add_argument("-P", "--pattern", metavar="REGEX", help="instead of --name: all transient attributes that match")
+    p.add_argument("--output-as", choices=("text", "xml"), default="text", help="form of the output")
+    p.add_argument("--output-to", metavar="FILE", default="-", help=argparse.SUPPRESS)
     p.add_argument("-V", "--verbose", action="count", default=0)
     return p
 
@@ -119,7 +122,8 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             print(f"{program}: --promotion needs a resource (or OCF_RESOURCE_INSTANCE)", file=sys.stderr)
             return Exit.USAGE
         options.name, options.lifetime = f"master-{resource}", options.lifetime or "reboot"
-    if not options.name:
+    options.request = [program, *(sys.argv[1:] if argv is None else argv)]
+    if not options.name and options.pattern is None:
         print(f"{program}: name the attribute with --name", file=sys.stderr)
         return Exit.USAGE
     from ha.cli.cib_source import SourceError, open_cib
@@ -127,9 +131,15 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
     try:
         root = Root.choose(options.root)
+        if options.pattern is not None:
+            return change_matching(root, options)
         cib = open_cib(root, program)
         return carry_out(root, cib, Place(options, options.node or root.node_name()), options)
     except SourceError as error:
+        if options.output_as == "xml":
+            from ha.cli.result_output import emit
+
+            return emit(options, options.request, [], code=error.code, errors=[str(error)])
         print(f"{program}: {error}", file=sys.stderr)
         print(f"Error performing operation: {words(error.code)}", file=sys.stderr)
         return error.code
@@ -160,13 +170,18 @@ def query(cib: CibSource, place: Place, options: argparse.Namespace) -> int:
     except SourceError as error:
         if error.code != Exit.NO_SUCH_OBJECT or options.default is None:
             raise
-        return _print_value(place, options.default, options.quiet)
+        return _print_value(place, options.default, options)
     pair = found if found.tag == "nvpair" else found[0]
-    return _print_value(place, str(pair.get("value")), options.quiet)
+    return _print_value(place, str(pair.get("value")), options)
 
 
-def _print_value(place: Place, value: str, quiet: bool) -> int:
-    print(value if quiet else f"scope={place.kind}  name={place.name} value={value}")
+def _print_value(place: Place, value: str, options: argparse.Namespace) -> int:
+    if options.output_as == "xml":
+        from ha.cli.result_output import emit
+
+        found = {"name": place.name, "value": value, "scope": place.kind}
+        return emit(options, options.request, [], [("attribute", found)])
+    print(value if options.quiet else f"scope={place.kind}  name={place.name} value={value}")
     return Exit.OK
 
 
@@ -216,6 +231,34 @@ def _write(cib: CibSource, operation: str, *, scope: str = "", xml: str = "", xp
     )
     if written.outcome != "committed":
         raise SourceError(written.rc or Exit.ERROR, f"the change was {written.outcome}: {written.reason}")
+    return Exit.OK
+
+
+def change_matching(root: Root, options: argparse.Namespace) -> int:
+    """--pattern with --update or --delete: every transient attribute of the node whose name it matches."""
+    import re
+
+    from ha.attrd.msg import Attributes, QueryAttributes
+    from ha.cli.cib_source import SourceError
+    from ha.ipc.client import Connection, NotConnected
+
+    if options.update is None and not options.delete:
+        raise SourceError(Exit.USAGE, "--pattern goes with --update or --delete")
+    try:
+        wanted = re.compile(options.pattern)
+    except re.error as error:
+        raise SourceError(Exit.USAGE, f"--pattern {options.pattern!r}: {error}") from error
+    node = options.node or root.node_name()
+    try:
+        with Connection.open(root, "attrd", program=PROGRAM) as attrd:
+            answer = attrd.ask(QueryAttributes(request_id=attrd.new_request_id(), node=node), ASK_TIMEOUT_MS)
+    except NotConnected as error:
+        raise SourceError(Exit.NOT_CONNECTED, str(error)) from error
+    if not isinstance(answer, Attributes):
+        raise SourceError(Exit.PROTOCOL, f"attrd answered {type(answer).__name__}")
+    for name in [found.name for found in answer.attributes if wanted.search(found.name)]:
+        place = Place(argparse.Namespace(**{**vars(options), "name": name, "type": "status"}), node)
+        update_transient(root, place, None if options.delete else options.update)
     return Exit.OK
 
 

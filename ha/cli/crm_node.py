@@ -23,7 +23,7 @@ PROGRAM = "crm_node"
 TIMEOUT_MS = 10_000
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Show the nodes and the membership of the cluster.")
     parser.add_argument("--root", help="the node's root directory (default: HA_ROOT, else the machine's own)")
     parser.add_argument("--version", "-$", action="version", version=f"Heartbeat {__version__}")
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     from ha.cli.cib_source import SourceError
     from ha.ipc.client import NotConnected, TimedOut
     from ha.root import Root, RootError

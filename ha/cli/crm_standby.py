@@ -12,7 +12,7 @@ from ha.cli.exit_codes import Exit
 PROGRAM = "crm_standby"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog=PROGRAM, description="Take a node out of service (standby), or back.")
     p.add_argument("-$", "--version", action="version", version=f"crm_standby (Heartbeat) {__version__}")
     p.add_argument("--root", help="the node's root directory (default: HA_ROOT, else this machine's own)")
@@ -23,8 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     order.add_argument("-v", "--update", metavar="on|off", nargs="?", const="on")
     order.add_argument("-D", "--delete", action="store_true", help="back into service")
     order.add_argument("-G", "--query", action="store_true", help="print whether it is in standby")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     try:
-        options = p.parse_args(argv)
+        options = parser().parse_args(argv)
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
     from ha.cli import crm_attribute

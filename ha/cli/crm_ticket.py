@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
 
 from ha.cli.exit_codes import Exit
 from ha.cli.result_output import add_version
+from ha.cli.xml_text import quoteattr
 
 if TYPE_CHECKING:
     from lxml import etree

@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT_MS = 30_000
 ROLES = ("member", "remote", "ping", "all")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Ask the cluster's controllers (crmds).")
     parser.add_argument("--root", help="the node's root directory (default: HA_ROOT, else the machine's own)")
     parser.add_argument("--version", "-$", action="version", version=f"Heartbeat {__version__}")
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     from ha.ipc.client import NotConnected, TimedOut
     from ha.root import Root, RootError
 

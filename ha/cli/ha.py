@@ -14,7 +14,9 @@ class LazyGroup(click.Group):
     COMMANDS = {
         "apphb": ("ha.cli.apphb", "apphb", "Who is watched on this node, and how well everybody is."),
         "apply": ("ha.cli.plan.commands", "apply", "Have a plan carried out, if the cluster is as it was then."),
+        "cluster": ("ha.cli.cluster.commands", "cluster", "Make a cluster: the first node, and those that join it."),
         "config": ("ha.cli.config_check", "config", "The node's configuration."),
+        "docs": ("ha.cli.manuals.commands", "docs", "Man pages and shell completion of all commands."),
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
         "fencing": ("ha.cli.fencing.command", "fencing", "Which device would shoot whom, proved before it is needed."),
         "keys": ("ha.cli.keys", "keys", "The keys of the cluster, and changing them while it runs."),
@@ -49,3 +51,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="ha")
 def main() -> None:
     """Look at a Heartbeat cluster, check its configuration, and play with one on this machine."""
+
+
+if __name__ == "__main__":
+    main()

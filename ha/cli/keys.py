@@ -47,7 +47,7 @@ def keys() -> None:
 @click.option("--force", is_flag=True, help="Replace an authkeys file that is there.")
 def generate(prefix: str | None, method: Method, output: str | None, force: bool) -> None:
     """Write an authkeys file with one new random key, mode 0600."""
-    made = AuthKeys(1, (_new_key(1, method),))
+    made = AuthKeys(1, (new_key(1, method),))
     if output == "-":
         click.echo(HEADER + render(made), nl=False)
         return
@@ -79,7 +79,7 @@ def add(prefix: str | None, method: Method) -> None:
     if free is None:
         _fail(f"{root.authkeys}: all {MAX_KEYS - 1} numbers are taken: remove an old key first", Exit.EXISTS)
         return
-    _write(root.authkeys, dataclasses.replace(known, keys=(*known.keys, _new_key(free, method))))
+    _write(root.authkeys, dataclasses.replace(known, keys=(*known.keys, new_key(free, method))))
     click.echo(f"key {free} ({method}) is added. Copy {root.authkeys} to every node, then: ha keys use {free}")
 
 
@@ -112,7 +112,7 @@ def remove(prefix: str | None, number: int) -> None:
     click.echo(f"key {number} is refused from now on")
 
 
-def _new_key(number: int, method: Method) -> Key:
+def new_key(number: int, method: Method) -> Key:
     secret = secrets.token_bytes(SECRET_BYTES)
     return Key(number, method, secret if method != "hmac-sha256" else secret.hex().encode())
 

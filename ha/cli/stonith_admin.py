@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROGRAM, description="Fence devices, fencing by hand, the history of fences.", add_help=False)
     parser.add_argument("--help", "--help-all", "-?", action="help", help="show this help")
     for part in ("output", "definition", "queries", "fence", "additional"):
@@ -116,7 +116,7 @@ def _seconds(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     if options.output_to == "-":
         return _run(options, argv)
     try:

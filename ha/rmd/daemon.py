@@ -45,7 +45,7 @@ READY_TIMEOUT_S = 30
 
 
 def main_cli(arguments: Sequence[str] | None = None) -> int:
-    options = _parse(arguments)
+    options = parser().parse_args(arguments)
     try:
         root = Root.choose(options.root)
         os.environ["HA_ROOT"] = root.prefix
@@ -67,19 +67,19 @@ def main_cli(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
         prog="rmd", description="Starts and supervises every process of this cluster node.",
         epilog=f"supervisorctl -c RUN/{CLIENT_CONFIGURATION} lists, stops and starts the workers.",
     )  # fmt: skip
-    parser.add_argument("--root", metavar="DIR", help="the node's root directory (default: HA_ROOT, else the machine)")
-    parser.add_argument("--foreground", action="store_true", help="do not detach; log lines go to standard error too")
-    parser.add_argument("--stop", action="store_true", help="stop the node in good order and wait for its end")
-    parser.add_argument("--status", action="store_true", help="say whether rmd runs: exit status 0 or 3, as LSB has it")
-    parser.add_argument("--reload", action="store_true", help="read code and stanzas anew; resources run on")
-    parser.add_argument("--takeover", metavar="REASON", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="version", version=f"rmd {ha.__version__}")
-    return parser.parse_args(arguments)
+    p.add_argument("--root", metavar="DIR", help="the node's root directory (default: HA_ROOT, else the machine)")
+    p.add_argument("--foreground", action="store_true", help="do not detach; log lines go to standard error too")
+    p.add_argument("--stop", action="store_true", help="stop the node in good order and wait for its end")
+    p.add_argument("--status", action="store_true", help="say whether rmd runs: exit status 0 or 3, as LSB has it")
+    p.add_argument("--reload", action="store_true", help="read code and stanzas anew; resources run on")
+    p.add_argument("--takeover", metavar="REASON", help=argparse.SUPPRESS)
+    p.add_argument("--version", action="version", version=f"rmd {ha.__version__}")
+    return p
 
 
 # Start ---------------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from lxml import etree
 from ha.cib.core.context import Caller, Context
 from ha.cib.core.replica import Pending, Replica
 from ha.cib.model.acl import Permissions, User, is_judged
-from ha.cib.model.document import SECTIONS, Document, Snapshot
+from ha.cib.model.document import Document, Snapshot
 from ha.cib.model.query import answer
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.sections import SECTIONS
 from ha.cib.model.store import PublishCib
 from ha.cib.msg import Answer, Changed, Entry, Query
 

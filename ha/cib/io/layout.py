@@ -16,10 +16,12 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import posix_ipc
 
-from ha.cib.msg import Version
+if TYPE_CHECKING:
+    from ha.cib.msg import Version
 
 CONTROL_BYTES = 4096
 WORD_INDEX = 0
@@ -35,6 +37,30 @@ HEADER_BYTES = 128
 DIFF_END = b"\0"
 """Between the diffs of a generation that holds several versions (XML has no NUL)."""
 assert _HEADER.size <= HEADER_BYTES, "the header fits its place"
+
+
+class Fields(NamedTuple):
+    """A header as it lies there. Without a class of messages, for those who look once and want the text alone."""
+
+    magic: bytes
+    generation: int
+    admin_epoch: int
+    epoch: int
+    num_updates: int
+    length: int
+    checksum: int
+    diff_length: int
+    diff_checksum: int
+    digest: bytes
+
+
+def fields_of(data: bytes | memoryview, size: int) -> Fields | None:
+    """None when this is no whole segment of `size` bytes."""
+    if len(data) < _HEADER.size:
+        return None
+    found = Fields(*_HEADER.unpack_from(data))
+    whole = found.magic == _SEGMENT_MAGIC and HEADER_BYTES + found.length + found.diff_length <= size
+    return found if whole else None
 
 
 class SharedMemoryError(OSError):
@@ -61,15 +87,17 @@ class Header:
     @classmethod
     def unpack(cls, data: bytes | memoryview, size: int) -> Header | None:
         """None when this is no whole segment of `size` bytes."""
-        if len(data) < _HEADER.size:
+        from ha.cib.msg import Version
+
+        found = fields_of(data, size)
+        text = found.digest.rstrip(b"\0") if found is not None else b""
+        if found is None or not text.isalnum():
             return None
-        magic, generation, admin, epoch, updates, length, crc, diff_length, diff_crc, digest = _HEADER.unpack_from(data)
-        if magic != _SEGMENT_MAGIC or HEADER_BYTES + length + diff_length > size:
-            return None
-        text = digest.rstrip(b"\0")
-        if not text.isalnum():
-            return None
-        return cls(generation, Version(admin, epoch, updates), length, crc, diff_length, diff_crc, text.decode("ascii"))
+        version = Version(found.admin_epoch, found.epoch, found.num_updates)
+        return cls(
+            found.generation, version, found.length, found.checksum, found.diff_length, found.diff_checksum,
+            text.decode("ascii"),
+        )  # fmt: skip
 
 
 def checksum(data: bytes | memoryview, start: int = 0) -> int:

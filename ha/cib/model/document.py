@@ -18,14 +18,10 @@ from lxml import etree
 
 from ha.cib.model.parse import describe, line_of, parse
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.sections import CONTAINERS, SECTIONS
 from ha.cib.model.version import version_of
 from ha.cib.msg import Version
 
-CONTAINERS = ("configuration", "status")
-SECTIONS = (
-    "crm_config", "nodes", "resources", "constraints", "rsc_defaults", "op_defaults", "fencing-topology", "acls",
-    "tags", "alerts",
-)  # fmt: skip
 FEATURE_SET = "3.16.2"
 SCHEMA_DEFAULT = "pacemaker-3.9"
 _DIGEST_BYTES = 16

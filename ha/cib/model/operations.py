@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from lxml import etree
 
 from ha.cib.model.diff import apply_diff, reconcile
-from ha.cib.model.document import SCHEMA_DEFAULT, SECTIONS, Document, attributes_of
+from ha.cib.model.document import SCHEMA_DEFAULT, Document, attributes_of
 from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of, parse
 from ha.cib.model.path import key_of
 from ha.cib.model.query import container_of, section, select
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.sections import SECTIONS
 from ha.cib.model.upgrade import upgrade_acls
 from ha.cib.model.version import COUNTERS, MAX_COUNTER, counters, version_of
 from ha.cib.msg import Version, Write

@@ -7,8 +7,8 @@ import copy
 
 from lxml import etree
 
-from ha.cib.model.document import SECTIONS
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.sections import SECTIONS
 
 MAX_XPATH_LENGTH = 4096
 MAX_XPATH_STEPS = 64

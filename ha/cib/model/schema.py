@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ha.cib.model.document import CONTAINERS, SECTIONS, Document, attributes_of
+from ha.cib.model.document import Document, attributes_of
 from ha.cib.model.edit import Transaction
 from ha.cib.model.parse import describe, line_of
 from ha.cib.model.refusal import Rc, Refusal
+from ha.cib.model.sections import CONTAINERS, SECTIONS
 from ha.cib.model.version import COUNTERS
 
 RNG = "{http://relaxng.org/ns/structure/1.0}"

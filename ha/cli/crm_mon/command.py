@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     mode = p.add_argument_group("mode")
     mode.add_argument("-1", "--one-shot", action="store_true", help="show it once and exit")
     mode.add_argument("-i", "--interval", metavar="TIME", default="5s", help="refresh at least that often (default 5s)")
+    mode.add_argument("-d", "--daemonize", action="store_true", help="keep a file up to date, in the background")
+    mode.add_argument("-p", "--pid-file", metavar="FILE", help="for --daemonize: where its process id goes")
     mode.add_argument("-s", "--simple-status", action="store_true", help="one line and an exit code, for nagios")
     output = p.add_argument_group("output")
     output.add_argument("--output-as", choices=["console", "text", "xml", "html", "none"], default="console")
@@ -109,12 +111,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     if options.simple_status:
         return simple_status(root)
+    request = list(argv if argv is not None else sys.argv[1:])
+    if options.daemonize:
+        if (options.as_html or options.output_to) == "-":
+            print(f"{PROGRAM}: --daemonize needs a file: --as-html=FILE or --output-to=FILE", file=sys.stderr)
+            return Exit.USAGE
+        from ha.cli.crm_mon.background import keep_up_to_date
+
+        keep_up_to_date(root, options.pid_file, interval_s, lambda: show_once(root, options, form, request))
     live = form == "console" and not options.one_shot and chosen_file() is None
     if live:
         with contextlib.suppress(KeyboardInterrupt):
             return watch(root, options, interval_s)
         return Exit.OK
-    return show_once(root, options, form, list(argv if argv is not None else sys.argv[1:]))
+    return show_once(root, options, form, request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,8 @@ def show_once(root: Root, options: argparse.Namespace, form: str, request: list[
         with contextlib.ExitStack() as stack:
             out = sys.stdout if target == "-" else stack.enter_context(Path(target).open("w"))
             print_result(out, cluster, options, form, request, code, errors, fences)
+    except BrokenPipeError:
+        raise  # the entry's: whoever read us has seen enough
     except OSError as error:
         print(f"{PROGRAM}: {target}: {error.strerror}", file=sys.stderr)
         return Exit.CANNOT_CREATE

@@ -8,6 +8,9 @@ constraints  move, ban, clear
 parameters   instance attributes, meta-attributes, utilization
 orders       cleanup, refresh, restart, wait
 agents       classes, providers, agents, meta-data
+manual       --force-start and its like: the agent is run here and now
+validation   an agent checks parameters
+digests      by which a changed definition is noticed
 why          why a resource is where it is
 """
 

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from ha.cli.crm_resource.session import OrderError, Session
 from ha.cli.exit_codes import Exit
-from ha.lrm.model.metadata import heartbeat_metadata, lsb_metadata
 from ha.runner.places import AgentPlaces, agent_environment, find, list_agents, list_providers
 
 STANDARDS = ("heartbeat", "lsb", "ocf", "service", "stonith")
@@ -63,6 +61,8 @@ def show_metadata(session: Session) -> int:
         raise OrderError(Exit.USAGE, "name the agent as CLASS:TYPE or CLASS:PROVIDER:TYPE")
     agent_class, agent_type, provider = parts[0], parts[-1], parts[1] if len(parts) == 3 else ""
     path = agent_path(session, agent_class, provider, agent_type)
+    from ha.lrm.model.metadata import heartbeat_metadata, lsb_metadata
+
     match agent_class:
         case "lsb" | "service":
             print(lsb_metadata(agent_type, path.read_text(errors="replace")))
@@ -88,6 +88,8 @@ def agent_path(session: Session, agent_class: str, provider: str, agent_type: st
 
 
 def _ask(session: Session, agent_class: str, path: Path) -> str:
+    import subprocess
+
     environment = {**agent_environment(session.root, session.root.node_name()), "OCF_ROOT": "/usr/lib/ocf"}
     fence = agent_class == "stonith"
     command = [str(path)] if fence else [str(path), "meta-data"]

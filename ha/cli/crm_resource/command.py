@@ -6,15 +6,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from importlib import import_module
 
 from ha import __version__
 from ha.cli.cib_source import SourceError
-from ha.cli.crm_resource import agents, constraints, listing, orders, parameters, relations, why
 from ha.cli.crm_resource.session import OrderError, Session
 from ha.cli.exit_codes import Exit, words
-from ha.pe.model.document import CibError
-from ha.root import Root, RootError
+from ha.cli.result_output import emit
 
 Order = Callable[[Session], int]
 
@@ -22,42 +20,46 @@ MANUAL = {"start": "start", "stop": "stop", "check": "monitor", "promote": "prom
 """What is run past the cluster: --force-WORD to the agent's operation."""
 
 
-def _manual(option: str, operation: str, session: Session) -> int:
-    from ha.cli.crm_resource import manual
-
-    return manual.force(session, option, operation)
-
-
-ORDERS: dict[str, Order] = {
-    "list": listing.list_resources,
-    "list_raw": listing.list_raw,
-    "list_cts": listing.list_raw,
-    "locate": listing.locate,
-    "query_xml": lambda session: listing.query_xml(session, expanded=True),
-    "query_xml_raw": lambda session: listing.query_xml(session, expanded=False),
-    "list_operations": listing.list_operations,
-    "list_all_operations": listing.list_operations,
-    "constraints": lambda session: relations.constraints(session, recursive=False),
-    "stack": lambda session: relations.constraints(session, recursive=True),
-    "list_standards": agents.list_standards,
-    "list_ocf_providers": agents.list_ocf_providers,
-    "list_ocf_alternatives": agents.list_alternatives,
-    "list_agents": agents.list_of_class,
-    "show_metadata": agents.show_metadata,
-    "get_parameter": parameters.get_parameter,
-    "set_parameter": parameters.set_parameter,
-    "delete_parameter": parameters.delete_parameter,
-    "move": constraints.move,
-    "ban": constraints.ban,
-    "clear": constraints.clear,
-    "cleanup": lambda session: orders.cleanup(session, only_failed=True),
-    "refresh": lambda session: orders.cleanup(session, only_failed=False),
-    "fail": orders.fail,
-    "restart": orders.restart,
-    "wait": orders.wait,
-    "why": why.why,
-    **{f"force_{word}": partial(_manual, f"force-{word}", operation) for word, operation in MANUAL.items()},
+ORDERS: dict[str, str] = {
+    "list": "listing.list_resources",
+    "list_raw": "listing.list_raw",
+    "list_cts": "listing.list_raw",
+    "locate": "listing.locate",
+    "query_xml": "listing.query_xml",
+    "query_xml_raw": "listing.query_xml_raw",
+    "list_operations": "listing.list_operations",
+    "list_all_operations": "listing.list_operations",
+    "constraints": "relations.direct",
+    "stack": "relations.chained",
+    "list_standards": "agents.list_standards",
+    "list_ocf_providers": "agents.list_ocf_providers",
+    "list_ocf_alternatives": "agents.list_alternatives",
+    "list_agents": "agents.list_of_class",
+    "show_metadata": "agents.show_metadata",
+    "get_parameter": "parameters.get_parameter",
+    "set_parameter": "parameters.set_parameter",
+    "delete_parameter": "parameters.delete_parameter",
+    "move": "constraints.move",
+    "ban": "constraints.ban",
+    "clear": "constraints.clear",
+    "cleanup": "orders.cleanup",
+    "refresh": "orders.refresh",
+    "delete": "orders.delete",
+    "fail": "orders.fail",
+    "restart": "orders.restart",
+    "wait": "orders.wait",
+    "why": "why.why",
+    "digests": "digests.digests",
+    "validate": "validation.validate",
+    **{f"force_{word}": f"manual.force_{word}" for word in MANUAL},
 }
+"""Option -> the function of this folder that carries it out. Imported when it is called: half of what the whole command
+has to import is the policy engine, and crmsh lists agents by a call for each."""
+
+
+SILENT = ("move", "ban", "clear", "cleanup", "refresh", "delete", "fail", "restart", "wait")
+"""Orders whose answer is their exit code."""
+IN_XML = ("digests", "validate", *SILENT)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,11 +83,14 @@ def parser() -> argparse.ArgumentParser:
         ("list-ocf-providers", None, "the providers of OCF agents"),
     ):
         look.add_argument(*([short] if short else []), f"--{name}", action="store_true", help=text)
+    look.add_argument("--recursive", action="store_true", help="for --constraints: as --stack")
     look.add_argument("--list-ocf-alternatives", metavar="TYPE", help="the providers that have agent TYPE")
     look.add_argument("--list-agents", metavar="CLASS[:PROVIDER]", help="the agents of a class")
     look.add_argument("--show-metadata", metavar="CLASS[:PROVIDER]:TYPE", help="an agent's meta-data")
     _parameter_options(p)
     _order_options(p)
+    _check_options(p)
+    _output_options(p)
     return p
 
 
@@ -110,6 +115,7 @@ def _order_options(p: argparse.ArgumentParser) -> None:
         ("fail", "-F", "make the cluster believe that --resource failed on --node"),
         ("restart", None, "stop --resource and what depends on it, then start them again"),
         ("wait", None, "wait until the cluster has nothing left to do"),
+        ("delete", "-D", "take --resource, of --resource-type, out of the configuration"),
     ):
         group.add_argument(*([short] if short else []), f"--{name}", action="store_true", help=text)
     for word, operation in MANUAL.items():
@@ -119,12 +125,34 @@ def _order_options(p: argparse.ArgumentParser) -> None:
     group.add_argument("-N", "--node", metavar="NODE")
     group.add_argument("-u", "--lifetime", metavar="DURATION", help="for --move and --ban: until then only (PT5M, 1h)")
     group.add_argument("--promoted", "--master", action="store_true", help="for --move and --ban: in the promoted role")
+    group.add_argument("-e", "--expired", action="store_true", help="for --clear: only what is over")
+    group.add_argument("-t", "--resource-type", metavar="ELEMENT", help="for --delete: primitive, group, clone ...")
     group.add_argument("-n", "--operation", metavar="NAME", help="for --cleanup: of this operation only")
     group.add_argument("-I", "--interval", metavar="DURATION", help="for --cleanup: of this interval only")
     group.add_argument("-T", "--timeout", metavar="DURATION", help="for --wait, --restart and --force-*")
     group.add_argument("-f", "--force", action="store_true")
+
+
+def _check_options(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("checks")
+    group.add_argument("--validate", nargs="?", const="", metavar="LEVEL",
+                       help="have the agent of --resource, or --agent with --option, check its parameters")  # fmt: skip
+    group.add_argument("--class", dest="agent_class", metavar="CLASS", help="for --validate: ocf")
+    group.add_argument("--agent", metavar="TYPE", help="for --validate")
+    group.add_argument("--provider", default="", metavar="PROVIDER", help="for --validate")
+    group.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="for --validate")
+    group.add_argument("--digests", action="store_true",
+                       help="the hashes by which a changed definition of --resource on --node is noticed")  # fmt: skip
+    group.add_argument("overrides", nargs="*", metavar="NAME=VALUE", help="for --digests: as if it were configured so")
+
+
+def _output_options(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("output")
+    group.add_argument("--output-as", choices=("text", "xml"), default="text", help="xml: for " + ", ".join(IN_XML))
+    group.add_argument("--output-to", metavar="FILE", default="-", help='"-" is standard output')
     group.add_argument("-Q", "--quiet", action="store_true")
     group.add_argument("-V", "--verbose", action="count", default=0)
+    p.add_argument("--help-all", action="help", help=argparse.SUPPRESS)
 
 
 def chosen(options: argparse.Namespace) -> list[str]:
@@ -143,12 +171,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.print_usage(sys.stderr)
         print(f"crm_resource: choose one of --{' --'.join(orders_given).replace('_', '-')}", file=sys.stderr)
         return Exit.USAGE
+    if options.overrides and orders_given != ["digests"]:
+        p.print_usage(sys.stderr)
+        print(f"crm_resource: {options.overrides[0]!r} belongs to no option", file=sys.stderr)
+        return Exit.USAGE
+    if options.output_as == "xml" and orders_given[0] not in IN_XML:
+        print(f"crm_resource: --output-as=xml is for --{' --'.join(IN_XML)}", file=sys.stderr)
+        return Exit.USAGE
+    module, _, function = ORDERS[orders_given[0]].partition(".")
+    request = ["crm_resource", *(sys.argv[1:] if argv is None else argv)]
+    from ha.pe.model.document import CibError
+    from ha.root import Root, RootError
+
     try:
-        return ORDERS[orders_given[0]](Session(Root.choose(options.root), options))
+        order: Order = getattr(import_module(f"ha.cli.crm_resource.{module}"), function)
+        code = order(Session(Root.choose(options.root), options, request))
+        return emit(options, request, []) if options.output_as == "xml" and orders_given[0] in SILENT else code
     except (OrderError, SourceError) as error:
-        print(f"crm_resource: {error}", file=sys.stderr)
-        print(f"Error performing operation: {words(error.code)}", file=sys.stderr)
-        return error.code
+        code, text = error.code, str(error)
     except (CibError, RootError) as error:
-        print(f"crm_resource: {error}", file=sys.stderr)
-        return Exit.DATA_ERROR
+        code, text = Exit.DATA_ERROR, str(error)
+    if options.output_as == "xml":
+        return emit(options, request, [], code=code, errors=[text])
+    print(f"crm_resource: {text}", file=sys.stderr)
+    print(f"Error performing operation: {words(code)}", file=sys.stderr)
+    return code

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
-from xml.sax.saxutils import quoteattr
+
+from lxml.etree import _Element as Element
 
 from ha.cli.crm_resource.listing import running_nodes
 from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
+from ha.cli.xml_text import quoteattr
+from ha.pe.model.dates import parse_moment
 
 
 def move(session: Session) -> int:
@@ -54,30 +58,37 @@ def ban(session: Session) -> int:
 
 
 def clear(session: Session) -> int:
-    """--clear: drop what --move and --ban left, of --node alone if given."""
-    session.resource()
+    """--clear: drop what --move and --ban left, of --node alone if given, what is over alone with --expired: then also
+    of all resources, if none is named."""
+    if session.options.resource or not session.options.expired:
+        session.resource()
     node = session.require_node(session.options.node) if session.options.node else None
-    for constraint in _clear(session, session.options.resource, node):
+    for constraint in _clear(session, session.options.resource, node, expired=session.options.expired):
         tell(f"Removing constraint: {constraint}")
     return Exit.OK
 
 
-def _clear(session: Session, name: str, node: str | None) -> list[str]:
+def _clear(session: Session, name: str | None, node: str | None, *, expired: bool = False) -> list[str]:
     section = session.cluster.document.section("constraints")
     removed = []
     for constraint in section.iterchildren("rsc_location") if section is not None else ():
         identity = str(constraint.get("id"))
-        ours = identity == f"cli-prefer-{name}" or identity.startswith(f"cli-ban-{name}-on-")
-        if ours and constraint.get("rsc", name) == name and _concerns(constraint, node):
+        rsc = name or str(constraint.get("rsc"))
+        ours = identity == f"cli-prefer-{rsc}" or identity.startswith(f"cli-ban-{rsc}-on-")
+        wanted = ours and constraint.get("rsc", rsc) == rsc and _concerns(constraint, node)
+        if wanted and (not expired or _is_over(constraint, int(time.time()))):
             _delete(session, identity)
             removed.append(identity)
     return removed
 
 
-def _concerns(constraint: object, node: str | None) -> bool:
-    from lxml.etree import _Element
+def _is_over(constraint: Element, now_s: int) -> bool:
+    """Whether its lifetime has ended: a rule of it ends at a date that has passed."""
+    ends = [parse_moment(date.get("end")) for date in constraint.iter("date_expression")]
+    return any(end is not None and end <= now_s for end in ends)
 
-    assert isinstance(constraint, _Element)
+
+def _concerns(constraint: Element, node: str | None) -> bool:
     if node is None or constraint.get("node") == node:
         return True
     values = [str(e.get("value")) for e in constraint.iter("expression")]

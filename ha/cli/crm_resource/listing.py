@@ -60,11 +60,19 @@ def locate(session: Session) -> int:
     return Exit.OK
 
 
-def query_xml(session: Session, *, expanded: bool) -> int:
-    """--query-xml, --query-xml-raw: the definition, with or without its template merged in."""
-    resource = session.resource()
+def query_xml(session: Session) -> int:
+    """--query-xml: the definition with its template merged in."""
+    return _print_definition(session.resource().xml)
+
+
+def query_xml_raw(session: Session) -> int:
+    """--query-xml-raw: the definition as it is configured."""
+    return _print_definition(session.resource().orig_xml)
+
+
+def _print_definition(element: etree._Element) -> int:
     print("Resource XML:")
-    print(etree.tostring(resource.xml if expanded else resource.orig_xml, encoding="unicode", pretty_print=True))
+    print(etree.tostring(element, encoding="unicode", pretty_print=True))
     return Exit.OK
 
 

@@ -29,6 +29,26 @@ ACTIVATES = ("start", "promote")
 MAX_OUTPUT_BYTES = 1_000_000
 
 
+def force_start(session: Session) -> int:
+    return force(session, "force-start", "start")
+
+
+def force_stop(session: Session) -> int:
+    return force(session, "force-stop", "stop")
+
+
+def force_check(session: Session) -> int:
+    return force(session, "force-check", "monitor")
+
+
+def force_promote(session: Session) -> int:
+    return force(session, "force-promote", "promote")
+
+
+def force_demote(session: Session) -> int:
+    return force(session, "force-demote", "demote")
+
+
 def force(session: Session, option: str, operation: str) -> int:
     """Run `operation` of --resource's agent on this node and tell what came of it. Returns the agent's exit code."""
     resource = session.resource()

@@ -11,6 +11,7 @@ from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
 from ha.cli.idle import await_idle
+from ha.cli.xml_text import quoteattr
 from ha.crm.msg import Cleanup, Done, FailResource
 from ha.ipc.client import NotConnected
 
@@ -18,8 +19,28 @@ DEFAULT_WAIT_S = 3600.0
 META = "meta_attributes"
 
 
-def cleanup(session: Session, *, only_failed: bool) -> int:
-    """--cleanup (failures alone), --refresh (all history): forget, and probe again."""
+def cleanup(session: Session) -> int:
+    """--cleanup: forget failures, and probe again."""
+    return _forget(session, only_failed=True)
+
+
+def refresh(session: Session) -> int:
+    """--refresh: forget all history, and probe again."""
+    return _forget(session, only_failed=False)
+
+
+def delete(session: Session) -> int:
+    """--delete: take --resource out of the configuration; one that is not there is no error."""
+    options = session.options
+    if not options.resource or not options.resource_type:
+        raise OrderError(Exit.USAGE, "--delete needs --resource and --resource-type (primitive, group, clone ...)")
+    if not options.resource_type.isalnum():
+        raise OrderError(Exit.USAGE, f"{options.resource_type!r} is no kind of resource")
+    session.write("delete", f"<{options.resource_type} id={quoteattr(options.resource)}/>", scope="resources")
+    return Exit.OK
+
+
+def _forget(session: Session, *, only_failed: bool) -> int:
     options = session.options
     if options.resource:
         session.resource()

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import quoteattr
-
 from lxml.etree import _Element as Element
 
 from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.exit_codes import Exit
+from ha.cli.xml_text import quoteattr
 
 BLOCKS = {"instance": "instance_attributes", "meta": "meta_attributes", "utilization": "utilization"}
 

@@ -12,8 +12,17 @@ from ha.pe.model import scores
 from ha.pe.model.resource import Resource
 
 
-def constraints(session: Session, *, recursive: bool) -> int:
-    """--constraints: of --resource and of what it is tied to; --stack: along the whole chain."""
+def direct(session: Session) -> int:
+    """--constraints: of --resource and of what it is tied to; with --recursive as --stack."""
+    return _constraints(session, recursive=session.options.recursive)
+
+
+def chained(session: Session) -> int:
+    """--stack: along the whole chain of colocations."""
+    return _constraints(session, recursive=True)
+
+
+def _constraints(session: Session, *, recursive: bool) -> int:
     resource = _outermost(session.resource())
     read_constraints(session.cluster)
     for line in (

@@ -8,16 +8,17 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ha.cib.msg import Operation, Write, Written
 from ha.cli.cib_source import CibSource, SourceError, chosen_file, open_cib
-from ha.cli.cluster_view import view_of
 from ha.cli.exit_codes import Exit
-from ha.ipc.client import Connection, NotConnected, TimedOut
-from ha.machine import Message
-from ha.pe.model.cluster import Cluster
-from ha.pe.model.resource import Resource
-from ha.root import Root
+
+if TYPE_CHECKING:
+    from ha.cib.msg import Operation, Written
+    from ha.machine import Message
+    from ha.pe.model.cluster import Cluster
+    from ha.pe.model.resource import Resource
+    from ha.root import Root
 
 PROGRAM = "crm_resource"
 ASK_TIMEOUT_MS = 30_000
@@ -32,9 +33,11 @@ class OrderError(Exception):
 
 
 class Session:
-    def __init__(self, root: Root, options: Namespace) -> None:
+    def __init__(self, root: Root, options: Namespace, request: list[str] | None = None) -> None:
+        """`request` is the whole command line, which the XML form of an answer repeats."""
         self.root = root
         self.options = options
+        self.request = request or [PROGRAM]
 
     @cached_property
     def cib(self) -> CibSource:
@@ -42,6 +45,8 @@ class Session:
 
     @cached_property
     def cluster(self) -> Cluster:
+        from ha.cli.cluster_view import view_of
+
         return view_of(self.cib.read(), int(time.time()))
 
     def resource(self) -> Resource:
@@ -67,6 +72,8 @@ class Session:
 
     def write(self, operation: Operation, xml: str, *, scope: str = "", xpath: str = "") -> None:
         """Change the CIB. Raises OrderError with the cib's reason."""
+        from ha.cib.msg import Write
+
         written: Written = self.cib.write(
             Write(
                 request_id=self.cib.new_request_id(),
@@ -82,6 +89,8 @@ class Session:
 
     def ask(self, worker: str, request: Message, timeout_ms: int = ASK_TIMEOUT_MS) -> Message:
         """Ask another worker of this node. Raises OrderError, also when the tool is at work on a file."""
+        from ha.ipc.client import Connection, NotConnected, TimedOut
+
         if worker == "crmd" and (file := chosen_file()) is not None:
             raise OrderError(Exit.UNIMPLEMENTED, f"{file} is no running cluster: only that can do it")
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from shlex import quote
-from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 from lxml.etree import _Element as Element
@@ -18,6 +17,7 @@ from lxml.etree import _Element as Element
 from ha.cli.cluster_view import primitives
 from ha.cli.crm_simulate.edited_cib import EditedCib
 from ha.cli.explain.trial import Judgement, family, subject
+from ha.cli.xml_text import quoteattr
 from ha.pe.core.failcounts import base_name
 from ha.pe.model import scores
 from ha.pe.model.node import Node

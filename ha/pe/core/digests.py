@@ -8,9 +8,11 @@ private. A digest is the MD5 of the parameters as one XML element with sorted at
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from types import MappingProxyType
 
 from lxml.etree import _Element as Element
 
@@ -100,12 +102,13 @@ def is_fence_parameter(name: str) -> bool:
 
 
 def calculate(
-    resource: Resource, task: str, interval: int, node: Node, operation: Element | None, with_secure: bool
-) -> Digests:
-    """The digests the operation would have if it were done on `node` now."""
+    resource: Resource, task: str, interval: int, node: Node, operation: Element | None, with_secure: bool,
+    overrides: Mapping[str, str] = MappingProxyType({}),
+) -> Digests:  # fmt: skip
+    """The digests the operation would have if it were done on `node` now, with `overrides` among its parameters."""
     config = find_operation(resource, task, interval)
     own = operation_parameters(resource, config, node)
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] = dict(overrides)
     address = resource_address(resource)
     if address is not None:
         attributes["addr"] = address
