@@ -17,6 +17,7 @@ from collections.abc import Callable
 Main = Callable[[], int | None]
 
 FUNCTIONS = {
+    "crm_report": ("ha.cli.report.command", "crm_report"),
     "haresources2cib": ("ha.cli.convert.command", "haresources2cib"),
     "pacemaker_based": ("ha.cli.daemon_metadata", "based"),
     "pacemaker_controld": ("ha.cli.daemon_metadata", "controld"),

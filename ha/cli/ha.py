@@ -25,6 +25,7 @@ class LazyGroup(click.Group):
         "metrics": ("ha.cli.metrics.command", "metrics", "The node and the cluster for a monitoring system."),
         "plan": ("ha.cli.plan.commands", "plan", "What a change would make the cluster do, before it is made."),
         "playground": ("ha.cli.playground.commands", "playground", "A whole cluster on this machine."),
+        "report": ("ha.cli.report.command", "report", "The evidence of an incident in one file, without secrets."),
         "status": ("ha.cli.status", "status", "What runs where, what is wrong, and what to do about it."),
         "timeline": ("ha.cli.timeline.command", "timeline", "What happened in an incident, on all nodes, and when."),
     }

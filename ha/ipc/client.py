@@ -14,7 +14,7 @@ import time
 from collections import deque
 from types import TracebackType
 
-from ha.ipc import codec
+from ha.ipc.dialect import Dialect
 from ha.ipc.frames import FrameError, FrameReader, frame
 from ha.ipc.hello import PROTOCOL, Hello, Refused, Welcome
 from ha.ipc.limits import CLIENT_READ_BYTES, MAX_FRAME_BYTES
@@ -38,6 +38,7 @@ class Connection:
     def __init__(self, stream: socket.socket, welcome_timeout_ms: int, program: str, worker: str) -> None:
         self.worker = worker
         self._socket = stream
+        self._dialect = Dialect(worker)
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._arrived: deque[Message] = deque()
         self._requests = 0
@@ -94,7 +95,7 @@ class Connection:
 
     def send(self, message: Message) -> None:
         try:
-            self._socket.sendall(frame(codec.encode(message), MAX_FRAME_BYTES))
+            self._socket.sendall(frame(self._dialect.encode(message), MAX_FRAME_BYTES))
         except FrameError:
             raise
         except OSError as error:
@@ -111,8 +112,8 @@ class Connection:
                 data = self._socket.recv(CLIENT_READ_BYTES)
                 if not data:
                     raise NotConnected(f"{self.worker} hung up")
-                self._arrived.extend(codec.decode(body) for body in self._reader.feed(data))
-            except (OSError, FrameError, codec.CodecError) as error:
+                self._arrived.extend(self._dialect.decode(body) for body in self._reader.feed(data))
+            except (OSError, FrameError, ValueError) as error:
                 raise NotConnected(f"{self.worker}: {error}") from error
         return self._arrived.popleft()
 

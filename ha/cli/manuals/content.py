@@ -13,7 +13,11 @@ from importlib.metadata import entry_points
 import click
 
 DAEMON_METADATA = ("pacemaker-based", "pacemaker-controld", "pacemaker-fenced", "pacemaker-schedulerd")
-CLICK = {"ha": ("ha.cli.ha", "main"), "haresources2cib": ("ha.cli.convert.command", "haresources2cib")}
+CLICK = {
+    "crm_report": ("ha.cli.report.command", "crm_report"),
+    "ha": ("ha.cli.ha", "main"),
+    "haresources2cib": ("ha.cli.convert.command", "haresources2cib"),
+}
 """Commands whose parser is click's."""
 PARSERS = {
     "crm_mon": "ha.cli.crm_mon.command",
