@@ -55,14 +55,14 @@ class Crm:
         return f"params log={self.running.agent_log} state={self.running.folder}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def crm() -> Iterator[Crm]:
     with cluster.running(3) as running:
         running.settle()
         yield Crm(running)
 
 
-def test_a_cluster_is_configured(crm: Crm) -> None:
+def a_cluster_is_configured(crm: Crm) -> None:
     host, (first, second, third) = crm.host, crm.running.layout.nodes
     crm("configure", script=(
         crm.primitive("a"), crm.primitive("b"), crm.primitive("c"), "group g a b", "clone cl c",
@@ -93,7 +93,7 @@ def test_a_cluster_is_configured(crm: Crm) -> None:
     assert "rsc=g" in crm("resource constraints a") and "a_start_0" in crm("resource operations a")
 
 
-def test_resources_are_looked_after(crm: Crm) -> None:
+def resources_are_looked_after(crm: Crm) -> None:
     host, (first, second, _) = crm.host, crm.running.layout.nodes
     crm(f"resource move g {second} force")
     host.await_places("a", second)
@@ -130,7 +130,7 @@ def test_resources_are_looked_after(crm: Crm) -> None:
     host.await_monitored("//resource[@id='a'][@managed='true']")
 
 
-def test_failures_are_counted_and_forgotten(crm: Crm) -> None:
+def failures_are_counted_and_forgotten(crm: Crm) -> None:
     host, first = crm.host, crm.running.layout.nodes[0]
     crm.running.settle()
     pid = int((crm.running.folder / f"{first}-a.pid").read_text())
@@ -147,7 +147,7 @@ def test_failures_are_counted_and_forgotten(crm: Crm) -> None:
     host.await_places("a", first)
 
 
-def test_nodes_are_looked_after(crm: Crm) -> None:
+def nodes_are_looked_after(crm: Crm) -> None:
     host, (first, second, third) = crm.host, crm.running.layout.nodes
     crm(f"node standby {third}")
     host.await_places("c", first, second)
@@ -180,7 +180,7 @@ def test_nodes_are_looked_after(crm: Crm) -> None:
     host.await_monitored("//cluster_options[@maintenance-mode='false']")
 
 
-def test_agents_are_described(crm: Crm) -> None:
+def agents_are_described(crm: Crm) -> None:
     assert set(crm("ra classes").split()) >= {"lsb", "ocf", "stonith", "test"}
     assert crm("ra list ocf test").split() == ["recorder"]
     assert "Records starts and stops" in crm("ra info ocf:test:recorder")
@@ -188,7 +188,7 @@ def test_agents_are_described(crm: Crm) -> None:
     assert "no-quorum-policy" in crm("ra info pacemaker-schedulerd")
 
 
-def test_configurations_are_edited_saved_loaded_and_tried(crm: Crm) -> None:
+def configurations_are_edited_saved_loaded_and_tried(crm: Crm) -> None:
     host = crm.host
     crm("configure edit c", terminal=True)
     assert host.cib("//primitive[@id='c']//op[@name='monitor'][@interval='6s']")
@@ -217,7 +217,7 @@ def test_configurations_are_edited_saved_loaded_and_tried(crm: Crm) -> None:
     host.await_places("c", *crm.running.layout.nodes)
 
 
-def test_everything_is_replaced_and_deleted(crm: Crm) -> None:
+def everything_is_replaced_and_deleted(crm: Crm) -> None:
     host = crm.host
     for resource in ("d", "g", "cl", "power-switch"):
         crm(f"resource stop {resource}")
@@ -234,3 +234,21 @@ def test_everything_is_replaced_and_deleted(crm: Crm) -> None:
     crm("configure", script=("delete prefers then", "delete g cl", "delete a b c power-switch", "commit"))
     assert not host.cib("//configuration/resources/*") and not host.cib("//constraints/*") and not host.cib("//tags/*")
     host.await_monitored("//resources[not(*)]")
+
+
+LIFE = (
+    a_cluster_is_configured,
+    resources_are_looked_after,
+    failures_are_counted_and_forgotten,
+    nodes_are_looked_after,
+    agents_are_described,
+    configurations_are_edited_saved_loaded_and_tried,
+    everything_is_replaced_and_deleted,
+)
+"""One after the other on one cluster: each finds what those before it made."""
+
+
+def test_a_cluster_lives_in_the_hands_of_crm(crm: Crm) -> None:
+    for chapter in LIFE:
+        print(chapter.__name__)  # where it failed, if it does
+        chapter(crm)

@@ -37,14 +37,14 @@ class Pcs:
         return f"ocf:test:recorder log={log} state={folder} op monitor interval={monitor} timeout=20s"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pcs() -> Iterator[Pcs]:
     with cluster.running(3) as running:
         running.settle()
         yield Pcs(running)
 
 
-def test_a_cluster_is_configured(pcs: Pcs) -> None:
+def a_cluster_is_configured(pcs: Pcs) -> None:
     host, (first, second, third) = pcs.host, pcs.running.layout.nodes
     pcs("property set no-quorum-policy=stop")
     assert host.cib("//cluster_property_set/nvpair[@name='no-quorum-policy'][@value='stop']")
@@ -70,7 +70,7 @@ def test_a_cluster_is_configured(pcs: Pcs) -> None:
     assert "Group: g" in pcs("config") and "a-monitor-interval-5s" in pcs("resource config a")
 
 
-def test_constraints_are_made_and_removed(pcs: Pcs) -> None:
+def constraints_are_made_and_removed(pcs: Pcs) -> None:
     host, (first, second, _) = pcs.host, pcs.running.layout.nodes
     pcs(f"constraint location g rule id=home score=200 #uname eq {first}")
     host.await_places("a", first)
@@ -90,7 +90,7 @@ def test_constraints_are_made_and_removed(pcs: Pcs) -> None:
     pcs("constraint remove home")
 
 
-def test_resources_are_looked_after(pcs: Pcs) -> None:
+def resources_are_looked_after(pcs: Pcs) -> None:
     host, (first, second, _) = pcs.host, pcs.running.layout.nodes
     host.await_places("a", first)
     host.await_places("b", first)
@@ -102,6 +102,8 @@ def test_resources_are_looked_after(pcs: Pcs) -> None:
     assert host.cib("//rsc_location[@id='cli-prefer-g']")
     pcs("resource clear g")
     pcs(f"resource ban g {first}")
+    pcs("resource clear g --expired")
+    assert host.cib("//rsc_location"), "what holds for ever is never over"
     wait_for(lambda: pcs.running.where("a") not in ([], [first]), "the group left its node", EFFECT_TIMEOUT_S)
     pcs("resource clear g")
     assert not host.cib("//rsc_location")
@@ -125,7 +127,7 @@ def test_resources_are_looked_after(pcs: Pcs) -> None:
     assert "would" not in pcs("resource disable --simulate --brief g") and pcs.running.where("a")
 
 
-def test_failures_are_counted_and_forgotten(pcs: Pcs) -> None:
+def failures_are_counted_and_forgotten(pcs: Pcs) -> None:
     host = pcs.host
     pcs.running.settle()
     (home,) = pcs.running.where("a")
@@ -141,7 +143,7 @@ def test_failures_are_counted_and_forgotten(pcs: Pcs) -> None:
     host.await_places("a", home)
 
 
-def test_nodes_are_looked_after(pcs: Pcs) -> None:
+def nodes_are_looked_after(pcs: Pcs) -> None:
     host, (first, second, third) = pcs.host, pcs.running.layout.nodes
     pcs(f"node standby {third} --wait=60")
     assert sorted(pcs.running.where("c")) == [first, second]
@@ -161,7 +163,7 @@ def test_nodes_are_looked_after(pcs: Pcs) -> None:
     assert host.cib(f"//node[@uname='{third}']/utilization/nvpair[@name='cpu'][@value='4']")
 
 
-def test_configurations_are_taken_and_pushed(pcs: Pcs) -> None:
+def configurations_are_taken_and_pushed(pcs: Pcs) -> None:
     host = pcs.host
     taken, changed = host.folder / "taken.xml", host.folder / "changed.xml"
     pcs(f"cluster cib {taken}")
@@ -179,7 +181,7 @@ def test_configurations_are_taken_and_pushed(pcs: Pcs) -> None:
     pcs("cluster verify --full")
 
 
-def test_fence_devices_are_made_and_levelled(pcs: Pcs) -> None:
+def fence_devices_are_made_and_levelled(pcs: Pcs) -> None:
     host, first = pcs.host, pcs.running.layout.nodes[0]
     pcs("stonith create spare fence_playground --force pcmk_host_list=n9 pcmk_host_check=static-list "
         f"socket={pcs.running.layout.hub_socket}")  # fmt: skip
@@ -196,7 +198,7 @@ def test_fence_devices_are_made_and_levelled(pcs: Pcs) -> None:
     assert not host.cib("//primitive[@id='spare']")
 
 
-def test_everything_is_deleted(pcs: Pcs) -> None:
+def everything_is_deleted(pcs: Pcs) -> None:
     host = pcs.host
     for resource in ("g", "c-clone", "d"):
         pcs(f"resource delete {resource}")
@@ -205,3 +207,22 @@ def test_everything_is_deleted(pcs: Pcs) -> None:
     pcs("stonith delete power-switch")
     assert not host.cib("//configuration/resources/*") and not host.cib("//constraints/*")
     host.await_monitored("//resources[not(*)]")
+
+
+LIFE = (
+    a_cluster_is_configured,
+    constraints_are_made_and_removed,
+    resources_are_looked_after,
+    failures_are_counted_and_forgotten,
+    nodes_are_looked_after,
+    configurations_are_taken_and_pushed,
+    fence_devices_are_made_and_levelled,
+    everything_is_deleted,
+)
+"""One after the other on one cluster: each finds what those before it made."""
+
+
+def test_a_cluster_lives_in_the_hands_of_pcs(pcs: Pcs) -> None:
+    for chapter in LIFE:
+        print(chapter.__name__)  # where it failed, if it does
+        chapter(pcs)
