@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ha.apphbd.msg import ClientLine, Clients
@@ -51,6 +51,7 @@ def of_node(answers: dict[str, Message | None]) -> dict[str, Read]:
 # The text ------------------------------------------------------------------------------------------------------------
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.dictionaries(st.sampled_from(["a", "b", "c_d"]), st.text()), st.floats(), st.text())
 def test_any_text_and_number_can_be_told(labels: dict[str, str], value: float, words: str) -> None:
     family = Family("ha_any", "Any.")
