@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ha.cli.manuals.content import DAEMON_METADATA, commands
+from tests.real.waiting import wait_for
 from tests.unit.cli.contract import CIB
 
 pytestmark = pytest.mark.real
@@ -53,3 +54,23 @@ def test_so_does_one_that_answers(call: str, tmp_path: Path) -> None:
 def test_a_command_explains_itself(name: str) -> None:
     done = subprocess.run([BIN / name, "--help"], text=True, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0 and name in done.stdout.split("\n")[0] and not done.stderr, done
+
+
+def test_crm_mon_keeps_a_file_up_to_date_in_the_background(tmp_path: Path) -> None:
+    """As the agent ClusterMon runs it."""
+    cib, page, pid = tmp_path / "cib.xml", tmp_path / "page.html", tmp_path / "pid"
+    cib.write_text(CIB)
+    environment = {**os.environ, "CIB_file": str(cib), "HA_ROOT": "/tmp/ha-none"}
+    command = [BIN / "crm_mon", "-d", "-i", "1", "-p", pid, "-h", page]
+    done = subprocess.run(command, timeout=60, check=True, env=environment, capture_output=True)
+    assert not done.stderr, done
+    background = int(wait_for(lambda: pid.exists() and pid.read_text().strip(), "it names itself"))
+    try:
+        wait_for(lambda: page.exists() and "n2" in page.read_text(), "the page is written")
+        cib.write_text(CIB.replace('uname="n2"', 'uname="somebody"'))
+        wait_for(lambda: "somebody" in page.read_text(), "the page follows")
+    finally:
+        os.kill(background, signal.SIGTERM)
+    wait_for(lambda: not pid.exists(), "it ends by the signal and takes its pid file away")
+    refused = subprocess.run([BIN / "crm_mon", "-d"], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 64 and "needs a file" in refused.stderr
