@@ -111,7 +111,7 @@ class Rack:
                 host.power_on()
             try:
                 self.stack.start(host)
-            except (OSError, subprocess.CalledProcessError):
+            except (OSError, RuntimeError, subprocess.CalledProcessError):  # RuntimeError: the lab's own
                 if host.is_on:
                     raise
                 continue  # fenced once more in this moment
