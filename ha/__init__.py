@@ -14,6 +14,8 @@
            ├─ crmd ────── the brain: elects the DC, joins members, moves information (package ha.crm)
            └─ pengine, tengine ─ state -> graph, graph -> orders; on the DC only (packages ha.pe, ha.te)
 
+Two nodes may do without a CRM (`crm off` and a haresources file): `haresources` runs then instead of ccm to tengine.
+
 Who speaks to whom on a node is one table, `ha.ipc.links`. Between nodes everything goes through heartbeat, module to
 module of the same name:
 

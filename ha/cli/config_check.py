@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`ha config check`: ha.cf, authkeys, rmd.cf, apphbd.cf and the CIB, and the deadlines of all of them against each
-other; each finding with its remedy."""
+"""`ha config check`: ha.cf, authkeys, rmd.cf, apphbd.cf and the CIB (or haresources), and the deadlines of all of them
+against each other; each finding with its remedy."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ha.cli.timing_conditions import Timing, breaches
 from ha.heartbeat.io.config import load, load_authkeys
 from ha.heartbeat.model.authkeys import LEGACY, AuthKeys, AuthKeysError
 from ha.heartbeat.model.ha_cf import HaCf, HaCfError
+from ha.rmd.io.directories import haresources_mode
 from ha.root import Root
 
 
@@ -77,7 +78,10 @@ def examine(root: Root) -> Iterator[Finding]:
         yield Finding("error", str(error))
     data: bytes | None = None
     try:
-        data = read_cib(root, "ha")
+        if haresources_mode(root):
+            yield from _haresources(root, ha_cf)
+        else:
+            data = read_cib(root, "ha")
     except SourceError as error:
         if error.code == Exit.NOT_CONNECTED and chosen_file() is None:
             yield Finding("warning", "the cluster does not run here: its CIB was not checked")
@@ -126,6 +130,27 @@ def _with_the_cib(data: bytes, timing: Timing) -> Timing:
     )
 
 
+def _haresources(root: Root, ha_cf: HaCf | None) -> Iterator[Finding]:
+    """No CRM runs, so there is no CIB."""
+    from ha.haresources.io.config import load_haresources, settings_of
+    from ha.haresources.model.haresources import HaresourcesError
+
+    try:
+        haresources = load_haresources(root)
+        settings = settings_of(root, ha_cf, haresources) if ha_cf is not None else None
+    except HaresourcesError as error:
+        for problem in error.problems:
+            yield Finding("error", problem)
+        return
+    remedy = "write a stonith_host line for each node: stonith -L lists the plug-ins"
+    if settings is not None and settings.unfenced_takeover_ms >= 0:
+        yield Finding("warning", f"{root.ha_cf}: unfenced_takeover: a lost node that still runs, and this one, may run "
+                      "the same resources at the same time", remedy)  # fmt: skip
+    elif settings is not None and not settings.devices:
+        yield Finding("warning", f"{root.ha_cf}: no stonith_host line for this node: after the loss of the other one "
+                      f"its resources wait for `hb_takeover --dead {settings.peer}`", remedy)  # fmt: skip
+
+
 def _keys(root: Root, keys: AuthKeys) -> Iterator[Finding]:
     """Every accepted key is a way in: the weakest one counts, whichever signs."""
     better = "let `ha keys generate` (a new cluster) or `ha keys add` (a running one) make a key that encrypts"
@@ -159,7 +184,7 @@ def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:
         yield Finding(
             "warning", f"{root.ha_cf}: one medium only: its loss cuts the cluster apart", "add a second network"
         )
-    if len(ha_cf.nodes) == 2 and ha_cf.tie_breaker is None:
+    if len(ha_cf.nodes) == 2 and ha_cf.tie_breaker is None and not haresources_mode(root):
         yield Finding(
             "warning", f"{root.ha_cf}: of two nodes none has a majority: a survivor acts only after fencing the other",
             "configure a fence device that works while the other node is dead, or a tie_breaker, or add a third node",

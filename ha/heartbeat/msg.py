@@ -32,10 +32,36 @@ class Deliver(Message, frozen=True, kw_only=True):
 
 
 class NothingRuns(Message, frozen=True, kw_only=True):
-    """From the crmd that has left the cluster: no resource is active here, so a goodbye would be true (P1).
+    """From the crmd (or the haresources worker) that has left: no resource is active here, so a goodbye would be true
+    (P1).
 
-    Void as soon as a crmd signs on anew.
+    Void as soon as it signs on anew.
     """
+
+
+MAX_ANNOUNCED_FIELDS, MAX_ANNOUNCED_LENGTH = 20, 1000
+"""How many fields a message about resources may have, and how long each of them may be."""
+
+
+class Announce(Message, frozen=True, kw_only=True):
+    """From the haresources worker: tell its namesake on the other node, whichever program runs there. The field `t` is
+    the type: starting, resource, ask_resources, hb_takeover, shutdone or stonith."""
+
+    fields: dict[str, str]
+
+
+class Announced(Message, frozen=True, kw_only=True):
+    """To the haresources worker: what `node` announces. From a Heartbeat 3.0.6 it is what its packet said."""
+
+    node: str
+    fields: dict[str, str]
+
+
+class ResourcesHeld(Message, frozen=True, kw_only=True):
+    """From the haresources worker, for programs that ask (`cl_status rscstatus`): none, local, foreign, all or
+    transition."""
+
+    rsc_hold: str
 
 
 NodeState = Literal["init", "up", "active", "dead", "left"]

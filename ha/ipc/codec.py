@@ -16,6 +16,7 @@ from ha.attrd import msg as attrd_msg
 from ha.ccm import msg as ccm_msg
 from ha.cib import msg as cib_msg
 from ha.crm import msg as crm_msg
+from ha.haresources import msg as haresources_msg
 from ha.heartbeat import msg as heartbeat_msg
 from ha.ipc import hello
 from ha.logd import msg as logd_msg
@@ -28,7 +29,7 @@ from ha.te import msg as te_msg
 
 SPEAKERS: tuple[ModuleType, ...] = (
     hello, logd_msg, apphbd_msg, rmd_msg, heartbeat_msg, ccm_msg, cib_msg,
-    attrd_msg, lrm_msg, stonith_msg, pe_msg, te_msg, crm_msg,
+    attrd_msg, lrm_msg, stonith_msg, pe_msg, te_msg, crm_msg, haresources_msg,
 )  # fmt: skip
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 WORKERS: tuple[str, ...] = (
     "rmd", "apphbd", "logd", "heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd", "crmd", "pengine", "tengine",
 )  # fmt: skip
-"""Every process of a node, in the order in which rmd starts them."""
+"""Every process of a node with a CRM, in the order in which rmd starts them."""
+
+WITHOUT_CRM: tuple[str, ...] = ("rmd", "apphbd", "logd", "heartbeat", "haresources")
+"""Every process of a node in haresources mode."""
 
 DIALS: dict[str, tuple[str, ...]] = {
     "rmd": (),
@@ -24,11 +27,12 @@ DIALS: dict[str, tuple[str, ...]] = {
     "crmd": ("rmd", "heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd"),
     "pengine": ("crmd",),
     "tengine": ("crmd",),
+    "haresources": ("rmd", "heartbeat"),
 }
 """dialler -> listeners. There is no link between pengine and tengine: they talk through the crmd."""
 
 PROGRAMS_MAY_DIAL: frozenset[str] = frozenset(
-    {"rmd", "apphbd", "logd", "heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd", "crmd"}
+    {"rmd", "apphbd", "logd", "heartbeat", "ccm", "cib", "stonithd", "lrmd", "attrd", "crmd", "haresources"}
 )
 """Workers that answer programs (cibadmin, crm_mon ...). PE and TE answer the crmd alone."""
 

@@ -32,11 +32,14 @@ _RSC_ATTRIBUTES = ("rsc", "with-rsc", "first", "then")
 
 
 def duplicates(root: etree._Element, line: Callable[[etree._Element], int] = line_of) -> list[Refusal]:
-    """A breach for each element of the configuration whose id another one before it has."""
-    seen: dict[str, etree._Element] = {}
+    """A breach for each element of the configuration whose id another one before it has.
+
+    Nodes have names of their own: a remote node is called as the resource that connects to it.
+    """
+    seen: dict[tuple[bool, str], etree._Element] = {}
     found: list[Refusal] = []
     for element in cast("list[etree._Element]", _with_id(root)):
-        identity = str(element.get("id"))
+        identity = (element.tag == "node", str(element.get("id")))
         if identity in seen:
             rule = f"the id is taken by {describe(seen[identity])}"
             if line(seen[identity]):

@@ -106,7 +106,7 @@ def _line(line: str, words: list[str], where: str, number: int, devices: list[St
         remarks.lost(where, "ipfail: moving to the node that reaches more ping nodes",
                      "clone ocf:pacemaker:ping and add a rule on its attribute to each location")  # fmt: skip
         return f"# not carried over: {line.strip()}"
-    if name and not DIRECTIVES[name].acted_on:
+    if name and DIRECTIVES[name].acted_on is not True:
         if name in _WITHOUT_NEED:
             remarks.changed(where, f"{name} does nothing here: {_WITHOUT_NEED[name]}")
         else:

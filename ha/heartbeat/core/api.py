@@ -43,7 +43,10 @@ MAX_LEGACY_MESSAGE_BYTES = 60_000  # one UDP datagram with our fields and the si
 SET_BY_US = ("src", "srcuuid", "from_id", "to_id", "seq", "hg", "ts", "ttl", "auth", ALGORITHM, PAYLOAD)
 """Fields that no client may set: what it says in a compressed payload would be taken for a message of this node."""
 
-OWN_TYPES = ("status", "reqnodes", "repnodes", "hbapi-clstat", "query-cstatus", "respond-cstatus", "shutdone")
+OWN_TYPES = (
+    "status", "reqnodes", "repnodes", "hbapi-clstat", "query-cstatus", "respond-cstatus", "shutdone", "starting",
+    "resource", "ask_resources", "hb_takeover",
+)  # fmt: skip
 OWN_PREFIXES = ("NS_", "hbapi-")
 """Types of heartbeat's own: from a client, signed by us, they would be orders to other nodes."""
 
@@ -72,6 +75,8 @@ class Api:
         self.sessions: dict[int, Session] = {}
         self.pings: Pings
         """Set by the machine."""
+        self.rsc_hold = "none"
+        """As the haresources worker says."""
         self.sent = 0
         self.signed_on = 0
 
@@ -305,10 +310,10 @@ class Api:
         return [(OK, [])]
 
     def _getrsc(self, _session: Session, _fields: Fields) -> list[tuple[str, Pairs]]:
-        """No haresources groups: the CRM places resources."""
+        """What the haresources worker says that it holds; a CRM places resources itself."""
         if self.context.ha_cf.crm != "off":
             raise BadRequest("Resource is managed by crm. Use crm tool to query resource")  # cl_status knows the text
-        return [(OK, [("rsc_hold", "none")])]
+        return [(OK, [("rsc_hold", self.rsc_hold)])]
 
     # Between clients -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from typing import Any
 from ha.heartbeat.core.api import Api
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.incoming import MAX_FRAME_BYTES
-from ha.heartbeat.core.peers import CCM, Peers
+from ha.heartbeat.core.legacy import is_announcement
+from ha.heartbeat.core.peers import CCM, HARESOURCES, MEMBERS_TOLD, Peers
 from ha.heartbeat.core.pings import Pings, PingState
 from ha.heartbeat.core.reception import Reception
 from ha.heartbeat.core.reload import merge
@@ -22,6 +23,8 @@ from ha.heartbeat.model.wire import Nonces, Value
 from ha.heartbeat.model.wire.sealed import SALT_BYTES
 from ha.heartbeat.msg import (
     Accusations,
+    Announce,
+    Announced,
     ApiFrame,
     Deliver,
     GetAccusations,
@@ -34,8 +37,10 @@ from ha.heartbeat.msg import (
     NodeStatus,
     NothingRuns,
     PingStatus,
+    ResourcesHeld,
     Transmit,
 )
+from ha.ipc.codec import encode
 from ha.machine import (
     Client,
     Connected,
@@ -63,6 +68,8 @@ UUID_FILE = "hb_uuid"  # 16 bytes, as in Heartbeat 3.0.6
 RUN_FILE = "hb_run"  # the boot in which we ran, and whether we stopped cleanly
 PROTOCOL = "1"  # of our associations: the field `ha` of a status
 CRMD = "crmd"
+MANAGERS = (CRMD, HARESOURCES)
+"""Who answers for resources on a node: the one or the other runs."""
 KEEPALIVE = "keepalive"
 KEYS_OPERATION = "authkeys"
 HA_CF_OPERATION = "ha.cf"
@@ -87,7 +94,8 @@ class Heartbeat:
         self.began = False
         self.stopping = False
         self.last_status_at: Instant = 0
-        self.crmd_was_here = False
+        self.manager = CRMD
+        self.manager_was_here = False
         self.nothing_runs = False
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
@@ -135,7 +143,7 @@ class Heartbeat:
         """The clock is known: choose our generation, make it durable, and only then be heard."""
         context = self.context
         restarted = self._restarted(started)
-        self.crmd_was_here = self.crmd_was_here or restarted  # it may have been
+        self.manager_was_here = self.manager_was_here or restarted  # it may have been
         transmitter = context.transmitter
         transmitter.generation = self._next_generation(started)
         start = f"{started.incarnation} {context.boot_id} {transmitter.generation} {started.seed}"
@@ -189,9 +197,10 @@ class Heartbeat:
         self.stopping = True
         if not self.began:
             return
-        if self.crmd_was_here and not self.nothing_runs:
-            still = "still runs" if CRMD in context.modules.up else "has ended"
-            context.note("warning", f"no goodbye to the cluster: the crmd {still} and has not said that nothing runs")
+        if self.manager_was_here and not self.nothing_runs:
+            still = "still runs" if self.manager in context.modules.up else "has ended"
+            text = f"the {self.manager} {still} and has not said that nothing runs"
+            context.note("warning", f"no goodbye to the cluster: {text}")
             return
         context.state = "left"
         goodbye = [*self._status_items("dead"), ("leave", "1")]
@@ -283,13 +292,17 @@ class Heartbeat:
         if not is_module_name(module):
             self.context.note("error", f"a worker with an impossible name is ignored: {module!a}")
             return
-        if module == CRMD:
-            self.crmd_was_here, self.nothing_runs = True, False
+        if module in MANAGERS:
+            self.manager = module
+            self.manager_was_here, self.nothing_runs = True, False
         held = self.context.modules.signed_on(module)
+        if module in MEMBERS_TOLD and self.began:
+            known = [
+                self._own_status(),
+                *(self.peers.status(node, "as it is now") for node in self.peers.nodes.values()),
+            ]
+            self.context.effects.extend(Send(event.peer, status) for status in known)
         if module == CCM and self.began:
-            self.peers.tell(self._own_status())
-            for node in self.peers.nodes.values():
-                self.peers.tell(self.peers.status(node, "as it is now"))
             for ping in self.pings.pings.values():
                 self._tell_ping(ping.node.name, ping.state)
         for node in self.peers.nodes.values():
@@ -331,10 +344,14 @@ class Heartbeat:
         elif isinstance(sender, Local):
             if isinstance(message, Transmit):
                 self._transmit(sender.module, message)
-            elif isinstance(message, NothingRuns) and sender.module == CRMD:
+            elif isinstance(message, NothingRuns) and sender.module in MANAGERS:
                 self.nothing_runs = True
             elif isinstance(message, NodeFenced) and sender.module == CCM:
                 self.peers.fenced(message.node)
+            elif isinstance(message, Announce) and sender.module == HARESOURCES:
+                self._announce(message)
+            elif isinstance(message, ResourcesHeld) and sender.module == HARESOURCES:
+                self.api.rsc_hold = message.rsc_hold
             else:
                 self.context.note("error", f"{sender.module} sends {type(message).__name__}, which we do not take")
         elif isinstance(sender, Client):
@@ -365,6 +382,17 @@ class Heartbeat:
             context.complain(
                 "to nobody", "warning", f"a message of {from_module} to {message.to_node!a}, which is no node"
             )
+
+    def _announce(self, message: Announce) -> None:
+        """By a numbered packet to a Heartbeat 3.0.6, by the association to one of ours."""
+        context = self.context
+        if not is_announcement(message.fields):
+            context.note("error", f"an announcement that is none is dropped: {sorted(message.fields)!a}"[:200])
+            return
+        if self.peers.legacy_alive():
+            context.broadcast(list(message.fields.items()))
+        body = encode(Announced(node=context.node, fields=message.fields))
+        self.peers.submit_to_all(Frame("message", HARESOURCES, HARESOURCES, body))
 
     def _asked(self, client: Client, message: object) -> None:
         if isinstance(message, GetNodes):

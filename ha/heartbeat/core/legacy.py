@@ -10,20 +10,34 @@ Source: Heartbeat 3.0.6 as observed on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ha.heartbeat.core.context import Context
 from ha.heartbeat.core.nodes import Node
 from ha.heartbeat.core.peers import Peers
 from ha.heartbeat.model.stream import is_module_name
 from ha.heartbeat.model.wire import Fields, Value, WireError
+from ha.heartbeat.msg import MAX_ANNOUNCED_FIELDS, MAX_ANNOUNCED_LENGTH
 
 CLIENT_STATUS = "hbapi-clstat"
 QUERY, RESPONSE = "query-cstatus", "respond-cstatus"
 SHUT_DOWN = "shutdone"
 MAX_CLIENTS = 100  # of one node
+RESOURCES = ("starting", "resource", "ask_resources", "hb_takeover", "shutdone", "stonith")
+"""What the haresources workers say to each other."""
+_PASSED_ON = ("t", "rsc_hold", "rtype", "isstable", "info", "st", "node", "result")
 SERVICE = ("status", "reqnodes", "repnodes")
 """Numbered types that are heartbeat's own and wait for no gap."""
+
+
+def is_announcement(fields: Mapping[str, str]) -> bool:
+    """Whether the haresources worker may have these fields sent."""
+    return (
+        fields.get("t") in RESOURCES
+        and len(fields) <= MAX_ANNOUNCED_FIELDS
+        and set(fields) <= set(_PASSED_ON)
+        and all(len(value) <= MAX_ANNOUNCED_LENGTH and value.isprintable() for value in fields.values())
+    )
 
 
 class Legacy:
@@ -91,10 +105,13 @@ class Legacy:
         assert len(node.held) <= node.sequence.last - gap + 1, (gap, node.sequence.last, list(node.held))
 
     def _handle(self, node: Node, fields: Fields) -> None:
-        handler = HANDLERS.get(fields.text("t"))
+        kind = fields.text("t")
+        handler = HANDLERS.get(kind)
+        if kind in RESOURCES:
+            self.peers.announced(node, {name: fields.text(name) for name in _PASSED_ON if name in fields})
         if handler is not None:
             handler(self, node, fields)
-        elif fields.text("to_id"):
+        elif fields.text("to_id") and kind not in RESOURCES:
             self.peers.audience.legacy_message(fields.text("to_id"), fields)
 
     def _client_status(self, node: Node, fields: Fields) -> None:

@@ -28,10 +28,13 @@ from ha.heartbeat.core.transmitter import fragment_bytes
 from ha.heartbeat.model.ha_cf import MAX_NODES
 from ha.heartbeat.model.stream import Frame, Hello, StreamPacket, to_fields
 from ha.heartbeat.model.wire import Fields
-from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeState, NodeStatus
+from ha.heartbeat.msg import Announced, Deliver, LinkStatus, ModuleStatus, NodeState, NodeStatus
 from ha.machine import Instant, Level, Local, Send, Wire
 
-CCM = "ccm"  # the module that is told of nodes
+CCM = "ccm"
+HARESOURCES = "haresources"
+MEMBERS_TOLD = (CCM, HARESOURCES)
+"""The modules that are told of nodes."""
 
 
 class Audience(Protocol):
@@ -192,8 +195,14 @@ class Peers:
         )
 
     def tell(self, status: NodeStatus) -> None:
-        if CCM in self.context.modules.up:
-            self.context.effects.append(Send(Local(CCM), status))
+        for module in MEMBERS_TOLD:
+            if module in self.context.modules.up:
+                self.context.effects.append(Send(Local(module), status))
+
+    def announced(self, node: Node, fields: dict[str, str]) -> None:
+        """A Heartbeat 3.0.6 says something about resources. Without a worker for them nobody hears it."""
+        if HARESOURCES in self.context.modules.up:
+            self.context.effects.append(Send(Local(HARESOURCES), Announced(node=node.name, fields=fields)))
 
     # Generations -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ha.heartbeat.model.ha_cf import (
     DEFAULT_PORT,
@@ -24,6 +24,7 @@ from ha.heartbeat.model.ha_cf import (
     PingNode,
     Profile,
     Respawn,
+    StonithHost,
 )
 from ha.heartbeat.model.medium import Medium, MediumKind
 from ha.heartbeat.model.tie_breaker import parse as parse_tie_breaker
@@ -49,6 +50,7 @@ class Draft:
     settings: dict[str, Any] = field(default_factory=dict)
     apiauth: dict[str, ApiAuth] = field(default_factory=dict)
     respawn: list[Respawn] = field(default_factory=list)
+    stonith_hosts: list[StonithHost] = field(default_factory=list)
     ping: list[PingNode] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     udpport: int = DEFAULT_PORT
@@ -63,12 +65,13 @@ Reader = Callable[[Draft, list[str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """`least` and `most` words (None: any number) follow it. `acted_on`: False gets a warning. `once`: not repeated."""
+    """`least` and `most` words (None: any number) follow it. `acted_on`: False gets a warning, "off" does when a CRM
+    runs, "on" when none does. `once`: not repeated."""
 
     read: Reader
     least: int = 1
     most: int | None = 1
-    acted_on: bool = True
+    acted_on: bool | Literal["on", "off"] = True
     once: bool = False
 
 
@@ -340,13 +343,17 @@ def _read_stonith(_draft: Draft, words: list[str]) -> None:
         raise ValueError(f"{words[1]!r} is no path of a configuration file")
 
 
+def _read_stonith_host(draft: Draft, words: list[str]) -> None:
+    draft.stonith_hosts.append(StonithHost(words[0].lower(), words[1], " ".join(words[2:])))
+
+
 def _read_nice_failback(_draft: Draft, words: list[str]) -> None:
     remedy = "auto_failback off" if parse_boolean(words[0]) else "auto_failback on"
     raise ValueError(f"nice_failback is obsolete: write `{remedy}`")
 
 
 def _autofailback(word: str) -> str:
-    return word if word == "legacy" else str(parse_boolean(word))
+    return word if word == "legacy" else "on" if parse_boolean(word) else "off"
 
 
 def _numbered(least: int, most: int) -> Callable[[str], int]:
@@ -379,7 +386,8 @@ DIRECTIVES: dict[str, Directive] = {
     "ping_group": Directive(_read_ping_group, 2, None),
     "hbaping": Directive(_any_words, most=None, acted_on=False),
     "hopfudge": Directive(_setting("hopfudge", _numbered(0, 255))),
-    "auto_failback": Directive(_checked(_autofailback), acted_on=False),
+    "auto_failback": Directive(_setting("auto_failback", _autofailback), acted_on="off"),
+    "unfenced_takeover": Directive(_setting("unfenced_takeover_ms", parse_time_ms), acted_on="off"),
     "nice_failback": Directive(_read_nice_failback),
     "pacemaker": Directive(_read_crm),
     "crm": Directive(_read_crm),
@@ -389,7 +397,7 @@ DIRECTIVES: dict[str, Directive] = {
     "failfast": Directive(_respawn(failfast=True), 2, None, acted_on=False),
     "apiauth": Directive(_read_apiauth, 2, None),
     "stonith": Directive(_read_stonith, 2, 2, acted_on=False),
-    "stonith_host": Directive(_any_words, 2, None, acted_on=False),
+    "stonith_host": Directive(_read_stonith_host, 2, None, acted_on="off"),
     "watchdog": Directive(_read_watchdog, acted_on=False),
     "cluster": Directive(_setting("cluster", lambda word: _name(word, "cluster"))),
     "quorum_server": Directive(_any_words, acted_on=False),

@@ -8,6 +8,7 @@ Syntax and meaning are Heartbeat's. What is ours:
 * initdead ends at once when every configured node has been heard.
 * Extra directives: `profile default|fast`, `node_weight NODE NUMBER` (its weight in the quorum, else 1),
   `tie_breaker ping|lease|http TARGET [TIME]` (who decides between two halves of the cluster),
+  `unfenced_takeover TIME` (without a CRM: start what a lost node held after that time, though nothing has fenced it),
   `bindaddr ADDRESS[:PORT]` (where the media below it listen and send from),
   `fragment_size BYTES` (how much of a large message travels in one packet), and `PORT` after the address of a ucast
   line as `ADDRESS:PORT`.
@@ -69,6 +70,15 @@ class Respawn:
     failfast: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StonithHost:
+    """A `stonith_host FROM PLUGIN PARAMETERS` line: a fence device, and the node from where it works ("*": any)."""
+
+    host: str
+    plugin: str
+    parameters: str
+
+
 PING = "ping"
 
 
@@ -118,6 +128,9 @@ class HaCf:
     logfacility: str = ""
     apiauth: Mapping[str, ApiAuth] = field(default_factory=dict)
     respawn: tuple[Respawn, ...] = ()
+    auto_failback: Literal["on", "off", "legacy"] = "legacy"
+    stonith_hosts: tuple[StonithHost, ...] = ()
+    unfenced_takeover_ms: int = -1
     ping: tuple[PingNode, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)

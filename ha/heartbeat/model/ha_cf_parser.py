@@ -18,6 +18,7 @@ def parse(text: str, filename: str) -> HaCf:
     warnings: list[str] = []
     lines: dict[str, int] = {}
     values: dict[str, str] = {}
+    passive: list[tuple[str, str]] = []
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.split("#", 1)[0].split()
         if not words:
@@ -30,8 +31,8 @@ def parse(text: str, filename: str) -> HaCf:
             continue
         lines[name] = number
         values[name] = f"{values[name]} {' '.join(words[1:])}" if name in values else " ".join(words[1:])
-        if not DIRECTIVES[name].acted_on:
-            warnings.append(f"{where}: {name} is understood but not acted on")
+        passive += [(name, where)] if DIRECTIVES[name].acted_on is not True else []
+    warnings += _passive(passive, has_crm=draft.settings.get("crm", "off") != "off")
     times = _times(draft)
     problems += _check_times(times, draft, filename, lines)
     problems += _check_whole(draft, filename, lines)
@@ -49,12 +50,24 @@ def parse(text: str, filename: str) -> HaCf:
         deadping_ms=draft.times.get("deadping_ms", times.deadtime_ms),
         apiauth=draft.apiauth,
         respawn=tuple(draft.respawn),
+        stonith_hosts=tuple(draft.stonith_hosts),
         ping=tuple(draft.ping),
         environment=draft.environment,
         parameters=values,
         warnings=tuple(warnings),
         **draft.settings,
     )
+
+
+def _passive(found: list[tuple[str, str]], has_crm: bool) -> list[str]:
+    """Warnings of directives that have no effect, in a cluster with a CRM or in one without."""
+    said = []
+    for name, where in found:
+        acted_on = DIRECTIVES[name].acted_on
+        if acted_on is False or acted_on == ("off" if has_crm else "on"):
+            why = "" if acted_on is False else f" {'with' if has_crm else 'without'} a CRM"
+            said.append(f"{where}: {name} is understood but not acted on{why}")
+    return said
 
 
 def _read_line(draft: Draft, name: str, words: list[str], lines: dict[str, int]) -> None:

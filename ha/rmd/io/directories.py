@@ -14,6 +14,8 @@ from ha.root import Root, shipped
 STACKS = "stacks"
 """Below the run directory: where workers dump their stacks when they are late."""
 
+MAX_HA_CF_BYTES = 1024 * 1024
+
 _UNSAFE = frozenset(" \t\n;#%,'\"")
 """Characters that supervisor's configuration would read as its own."""
 
@@ -62,9 +64,30 @@ def prepare(root: Root) -> None:
             raise DirectoryError(f"{path} is not writable: run rmd as its owner, or give --root another directory")
 
 
+def haresources_mode(root: Root) -> bool:
+    """No CRM: there is a haresources file, and ha.cf turns the CRM off or does not name it, as in Heartbeat 3.0.6.
+
+    A mistake in ha.cf is told by the heartbeat worker. Nothing is read but the one directive.
+    """
+    if not (root.config_dir / "haresources").is_file():
+        return False
+    try:
+        with root.ha_cf.open("rb") as file:
+            lines = file.read(MAX_HA_CF_BYTES).decode("utf-8", "replace").split("\n")
+    except OSError:
+        return False
+    words = [line.split("#", 1)[0].split() for line in lines]
+    modes = [line[1].lower() for line in words if len(line) > 1 and line[0] in ("crm", "pacemaker")]
+    return not modes or modes[0] in ("off", "no", "false", "n", "0")
+
+
 def stanzas(root: Root) -> Path:
-    """The node's own supervisor.d if it has one, else the one that comes with the program. Raises DirectoryError."""
-    candidates = (root.supervisor_dir, shipped("supervisor.d"))
+    """The node's own supervisor.d if it has one, else the one that comes with the program, with a CRM or without.
+
+    Raises DirectoryError.
+    """
+    ours = shipped("supervisor.d")
+    candidates = (root.supervisor_dir, ours / "haresources" if haresources_mode(root) else ours)
     for folder in candidates:
         if folder.is_dir():
             return folder

@@ -40,7 +40,7 @@ from ha.rmd.io.recoveries import RecoveryRunner
 from ha.rmd.io.requests import Requests
 from ha.rmd.io.reset import reset_machine
 from ha.rmd.io.systemd import Systemd
-from ha.rmd.model import APPHBD, CRMD, HEARTBEAT, LRMD, Escalation, Reset, Settings
+from ha.rmd.model import APPHBD, CRMD, HARESOURCES, HEARTBEAT, LRMD, Escalation, Reset, Settings
 from ha.root import Root
 
 MAX_WAIT_S = 1.0
@@ -350,7 +350,8 @@ class RootSupervisor(Supervisor):
             raise asyncore.ExitNow
 
     def _alive(self) -> Alive:
-        crmd, lrmd = self.worker(CRMD), self.worker(LRMD)
+        without_crm = self.worker(HARESOURCES)
+        crmd, lrmd = without_crm or self.worker(CRMD), without_crm or self.worker(LRMD)
         return Alive(
             crmd=crmd is not None and crmd.function is not None and crmd.is_wanted,
             lrmd=None if lrmd is None or lrmd.function is None else lrmd.is_wanted,

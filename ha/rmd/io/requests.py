@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CRMD = Local("crmd")
 LRMD = Local("lrmd")
+HARESOURCES = Local("haresources")
+"""Without a CRM: it leaves and stops resources, as crmd and lrmd do."""
 
 
 class Requests:
@@ -47,11 +49,14 @@ class Requests:
         self._door.close()
 
     def ask_to_leave(self) -> None:
-        self._ask(CRMD, LeaveCluster())
+        self._ask(self._manager(CRMD), LeaveCluster())
 
     def ask_to_stop_resources(self) -> None:
-        self._standing.pop(CRMD, None)
-        self._ask(LRMD, StopResources())
+        self._standing.pop(self._manager(CRMD), None)
+        self._ask(self._manager(LRMD), StopResources())
+
+    def _manager(self, otherwise: Local) -> Local:
+        return HARESOURCES if self.supervisor.worker(HARESOURCES.module) is not None else otherwise
 
     def _ask(self, worker: Local, order: Message) -> None:
         self._standing[worker] = order
@@ -91,11 +96,12 @@ class Requests:
         match message:
             case StartWorker(worker=name) | StopWorker(worker=name):
                 self._order(name, start=isinstance(message, StartWorker), sender=peer)
-            case LeftCluster(nothing_runs=nothing_runs) if peer == CRMD:
-                self._standing.pop(CRMD, None)
+            case LeftCluster(nothing_runs=nothing_runs) if peer in (CRMD, HARESOURCES):
+                if isinstance(self._standing.get(peer), LeaveCluster):
+                    del self._standing[peer]
                 self.supervisor.crmd_has_left(nothing_runs=nothing_runs)
-            case ResourcesStopped(failed=failed) if peer == LRMD:
-                self._standing.pop(LRMD, None)
+            case ResourcesStopped(failed=failed) if peer in (LRMD, HARESOURCES):
+                self._standing.pop(peer, None)
                 self.supervisor.resources_are_stopped(tuple(failed))
             case ResetNode(reason=reason):
                 self._reset(reason)

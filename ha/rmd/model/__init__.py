@@ -26,6 +26,7 @@ from ha.rmd.model.recoverymgrd import RecoveryAction
 APPHBD = "apphbd"
 CRMD = "crmd"
 LRMD = "lrmd"
+HARESOURCES = "haresources"  # instead of both, on a node without a CRM
 HEARTBEAT = "heartbeat"
 """While it is silent the other nodes count the milliseconds."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ha.heartbeat.core import build
 from ha.heartbeat.model import AuthKeys, parse, parse_authkeys
-from ha.heartbeat.msg import Deliver, LinkStatus, ModuleStatus, NodeStatus, Transmit
+from ha.heartbeat.msg import Announced, Deliver, LinkStatus, ModuleStatus, NodeStatus, Transmit
 from ha.machine import (
     Arm,
     Connected,
@@ -68,6 +68,7 @@ class Host:
     statuses: list[NodeStatus] = field(default_factory=list)
     modules: list[tuple[str, ModuleStatus]] = field(default_factory=list)
     links: list[LinkStatus] = field(default_factory=list)
+    announced: list[Announced] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     executed: list[Execute] = field(default_factory=list)
     notes: list[tuple[Instant, Note]] = field(default_factory=list)
@@ -181,6 +182,8 @@ class World:
             host.modules.append((effect.to.module, message))
         elif isinstance(message, LinkStatus):
             host.links.append(message)
+        elif isinstance(message, Announced):
+            host.announced.append(message)
         else:
             raise AssertionError(f"{host.name} sends {effect}")
 
