@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT_MS = 30_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """The CIB's own limit."""
 MAX_SHOWN_BYTES = 1024 * 1024
-"""A larger CIB takes the cib milliseconds to publish: it is asked for."""
+"""A larger CIB is asked for: to find a part of it in its text takes longer than to ask."""
 
 
 class SourceError(Exception):
@@ -51,15 +51,14 @@ class CibSource(Protocol):
 class LiveCib:
     """The running cluster's: changed by this node's cib; read in shared memory, where this user may, or asked of it.
 
-    An acknowledged change is in shared memory at most one turn of the cib's loop later: what starts after the answer
-    finds it there. Who changed something himself asks, and so does everybody where a turn may be long (a large CIB).
+    A change is in shared memory before it is acknowledged. A large CIB is asked for: the cib may have what is wanted of
+    it as text already.
     """
 
     def __init__(self, root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
         self._root = root
         self._program = program
         self.timeout_ms = timeout_ms
-        self._has_written = False
 
     @cached_property
     def link(self) -> Connection:
@@ -101,7 +100,7 @@ class LiveCib:
     def _shown(self) -> bytes | None:
         """The whole CIB from shared memory; None when it has to be asked for: it is not there, this user may not read
         it, or another user's view of it is wanted."""
-        if self._has_written or os.environ.get("CIB_user") or not _listens(self._root.socket("cib")):
+        if os.environ.get("CIB_user") or not _listens(self._root.socket("cib")):
             return None
         from ha.cib.io.glance import newest_xml
         from ha.cib.io.layout import SharedMemoryError
@@ -131,7 +130,6 @@ class LiveCib:
 
         if not operation.user and (user := os.environ.get("CIB_user")):
             operation = msgspec.structs.replace(operation, user=user)
-        self._has_written = True
         answer = self._ask(operation)
         if not isinstance(answer, Written):
             raise SourceError(Exit.PROTOCOL, f"the cib answered {type(answer).__name__} to a write")

@@ -14,6 +14,7 @@ import msgspec
 
 from ha.ccm.msg import ViewId
 from ha.cib.core.context import Caller, Context
+from ha.cib.core.readers import Readers
 from ha.cib.model.acl import User
 from ha.cib.model.refusal import Rc
 from ha.cib.msg import Forward, Forwarded, Write, Written
@@ -40,8 +41,9 @@ class _Waiting:
 class Callers:
     """`lead` hands a Forward to this node's own writer; it returns False when this node is not (yet) the writer."""
 
-    def __init__(self, context: Context, lead: Callable[[Forward], bool]) -> None:
+    def __init__(self, context: Context, readers: Readers, lead: Callable[[Forward], bool]) -> None:
         self._context = context
+        self._readers = readers
         self._lead = lead
         self._waiting: dict[str, _Waiting] = {}
         self._doubtful: dict[str, None] = {}
@@ -153,7 +155,10 @@ class Callers:
         else:
             self._doubtful.pop(written.request_id, None)
         for caller in waiting.callers:
-            self._context.answer(caller, written)
+            if written.outcome == "committed":
+                self._readers.tell_when_shown(caller, written)
+            else:
+                self._context.answer(caller, written)
         if not self._waiting:
             self._context.disarm("callers")
 

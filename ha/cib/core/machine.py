@@ -70,7 +70,7 @@ class Cib:
         self._journal = Journal(self._context, self._replica, self._stored)
         self._readers = Readers(self._context, self._replica)
         self._member = Member(self._context, self._replica, self._journal, self._readers)
-        self._callers = Callers(self._context, self._lead_here)
+        self._callers = Callers(self._context, self._readers, self._lead_here)
         self._writer = Writer(
             self._context, self._replica, self._journal, self._readers, schema,
             settle=self._callers.forwarded, ready=self._callers.writer_changed,

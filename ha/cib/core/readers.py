@@ -19,7 +19,7 @@ from ha.cib.model.query import answer
 from ha.cib.model.refusal import Rc, Refusal
 from ha.cib.model.sections import SECTIONS
 from ha.cib.model.store import PublishCib
-from ha.cib.msg import Answer, Changed, Entry, Query
+from ha.cib.msg import Answer, Changed, Entry, Query, Written
 
 MAX_SUBSCRIBERS = 512
 RETRY_MS = 500
@@ -52,7 +52,10 @@ class _Shown:
 
 
 class Readers:
-    """Publishes versions in order. A generation holds all that were committed since the one before."""
+    """Publishes versions in order. A generation holds all that were committed since the one before.
+
+    Who is told that his change is committed finds it in shared memory then, and so does whatever he starts (P3).
+    """
 
     def __init__(self, context: Context, replica: Replica) -> None:
         self._context = context
@@ -61,6 +64,8 @@ class Readers:
         self._joining: dict[Caller, User] = {}
         self._waiting: list[_Shown] = []
         self._showing: list[_Shown] = []
+        self._told_with_waiting: list[tuple[Caller, Written]] = []
+        self._told_with_showing: list[tuple[Caller, Written]] = []
         self._has_shown = False
         self.generation = 0
         self._generation_begun = 0
@@ -92,6 +97,8 @@ class Readers:
 
     def _begin(self) -> None:
         self._showing, self._waiting = self._waiting, []
+        self._told_with_showing += self._told_with_waiting
+        self._told_with_waiting = []
         self._generation_begun = self.generation + 1
         newest = self._showing[-1].snapshot
         steps = self._showing if all(shown.diff for shown in self._showing) else []
@@ -104,9 +111,11 @@ class Readers:
         if isinstance(outcome, OSError):
             self._context.note("critical", f"cannot write the CIB to shared memory: {outcome}; readers see an old one")
             self._context.arm("publish-again", RETRY_MS)
+            self._tell()  # it is committed all the same
             return
         self.generation = self._generation_begun
         done, self._showing = self._showing, []
+        self._tell()
         self._turn_away()
         for shown in done:
             changed = shown.changed(self.generation)
@@ -117,6 +126,20 @@ class Readers:
             self._join(caller, user, done[-1].snapshot)
         if self._waiting:
             self._begin()
+
+    def tell_when_shown(self, caller: Caller, written: Written) -> None:
+        """The answer to a write, when all that is committed by now is shown."""
+        if self._waiting:
+            self._told_with_waiting.append((caller, written))
+        elif self._showing:
+            self._told_with_showing.append((caller, written))
+        else:
+            self._context.answer(caller, written)
+
+    def _tell(self) -> None:
+        told, self._told_with_showing = self._told_with_showing, []
+        for caller, written in told:
+            self._context.answer(caller, written)
 
     def again(self) -> None:
         """The timer after a failure: what has come since goes with it."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from ha.ccm.msg import Member, MembershipEvent, Synchronized, View, ViewId
 from ha.cib.core import Cib, build
 from ha.cib.model.acl import User
+from ha.cib.model.parse import parse
 from ha.cib.model.store import AppendRecords, CheckpointCib, FindUser, KeepDropped, LoadCib, LoadedCib, PublishCib
+from ha.cib.model.version import version_of
 from ha.cib.msg import Changed, Follow, Lead, Leading, Subscribe, Version, Write, Written
 from ha.ipc import codec
 from ha.machine import (
@@ -100,6 +102,7 @@ class Node:
             case Send(Local("ccm"), Synchronized(view=view)):
                 self.synchronized.append(view)
             case Reply(_, message) | Send(Local(), message):
+                self._judge_shown(message)
                 self.replies.append(message)
             case Execute():
                 self.operations.append(effect)
@@ -111,6 +114,12 @@ class Node:
                 self.notes.append(text)
             case _:
                 raise AssertionError(effect)
+
+    def _judge_shown(self, message: Message) -> None:
+        """What is acknowledged can be read in shared memory, unless that is full."""
+        if isinstance(message, Written) and message.outcome == "committed" and not self.disk.is_full:
+            shown = version_of(parse(self.disk.shown))
+            assert shown >= message.version, f"{self.name} acknowledged {message.version} and shows {shown}"
 
     def finish_one(self) -> None:
         """The oldest operation ends."""
