@@ -111,7 +111,7 @@ def _delay_ms(options: argparse.Namespace) -> int:
         raise Failed(Exit.USAGE, "-B and -Y need the dampening: -d TIME")
     if options.delay is None:
         return 0
-    from ha.cli.durations import DurationError, parse_duration
+    from ha.cli.source.durations import DurationError, parse_duration
 
     try:
         return round(parse_duration(options.delay) * 1000)
@@ -177,7 +177,7 @@ def _expect_updated(attrd: Connection, answer: object) -> None:
 def _print_xml(request: Sequence[str], found: Sequence[Attribute], code: int, error: str) -> None:
     from lxml import etree
 
-    from ha.cli.xml_result import XmlResult
+    from ha.cli.output.xml_result import XmlResult
 
     result = XmlResult(request)
     for attribute in found:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from ha import __version__
 from ha.cli.exit_codes import Exit, words
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
 
 if TYPE_CHECKING:
     from ha.cib.msg import Operation, Written
-    from ha.cli.cib_source import CibSource
+    from ha.cli.source.cib import CibSource
 
 PROGRAM = "cibadmin"
 MAX_INPUT_BYTES = 64 * 1024 * 1024
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(chosen) != 1:
         print(f"{PROGRAM}: give one order, such as --query or --modify; see --help", file=sys.stderr)
         return Exit.USAGE
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.root import RootError
 
     try:
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def carry_out(order: str, options: argparse.Namespace) -> int:
-    from ha.cli.cib_source import open_cib
+    from ha.cli.source.cib import open_cib
     from ha.root import Root
 
     if order == "empty":
@@ -172,7 +172,7 @@ def explain(written: Written, order: str, options: argparse.Namespace) -> int:
 
 def read_xml(options: argparse.Namespace) -> str | None:
     """The operand, from wherever the options say. Raises SourceError."""
-    from ha.cli.cib_source import SourceError, read_file
+    from ha.cli.source.cib import SourceError, read_file
 
     if options.xml_text is not None:
         return str(options.xml_text)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_version
+from ha.cli.output.result import add_version
 
 if TYPE_CHECKING:
     from ha.root import Root
@@ -211,7 +211,7 @@ class Command:
             return ""
         from lxml import etree
 
-        from ha.cli.cib_source import SourceError, read_cib
+        from ha.cli.source.cib import SourceError, read_cib
 
         try:
             cib = etree.fromstring(read_cib(self.root, PROGRAM))
@@ -265,7 +265,7 @@ class Command:
     def _peers(self) -> tuple[list[str], list[str]]:
         from lxml import etree
 
-        from ha.cli.cib_source import SourceError, read_cib
+        from ha.cli.source.cib import SourceError, read_cib
 
         try:
             cib = etree.fromstring(read_cib(self.root, PROGRAM))

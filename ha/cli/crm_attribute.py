@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from ha import __version__
 from ha.cli.exit_codes import Exit, words
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
 
 if TYPE_CHECKING:
-    from ha.cli.cib_source import CibSource
+    from ha.cli.source.cib import CibSource
     from ha.root import Root
 
 PROGRAM = "crm_attribute"
@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     if not options.name and options.pattern is None:
         print(f"{program}: name the attribute with --name", file=sys.stderr)
         return Exit.USAGE
-    from ha.cli.cib_source import SourceError, open_cib
+    from ha.cli.source.cib import SourceError, open_cib
     from ha.root import Root, RootError
 
     try:
@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         return carry_out(root, cib, Place(options, options.node or root.node_name()), options)
     except SourceError as error:
         if options.output_as == "xml":
-            from ha.cli.result_output import emit
+            from ha.cli.output.result import emit
 
             return emit(options, options.request, [], code=error.code, errors=[str(error)])
         print(f"{program}: {error}", file=sys.stderr)
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
 
 def carry_out(root: Root, cib: CibSource, place: Place, options: argparse.Namespace) -> int:
-    from ha.cli.cib_source import chosen_file
+    from ha.cli.source.cib import chosen_file
 
     if options.update is None and not options.delete:
         return query(cib, place, options)
@@ -163,7 +163,7 @@ def carry_out(root: Root, cib: CibSource, place: Place, options: argparse.Namesp
 def query(cib: CibSource, place: Place, options: argparse.Namespace) -> int:
     from lxml import etree
 
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
 
     try:
         found = etree.fromstring(cib.query(xpath=place.xpath()))
@@ -177,7 +177,7 @@ def query(cib: CibSource, place: Place, options: argparse.Namespace) -> int:
 
 def _print_value(place: Place, value: str, options: argparse.Namespace) -> int:
     if options.output_as == "xml":
-        from ha.cli.result_output import emit
+        from ha.cli.output.result import emit
 
         found = {"name": place.name, "value": value, "scope": place.kind}
         return emit(options, options.request, [], [("attribute", found)])
@@ -188,7 +188,7 @@ def _print_value(place: Place, value: str, options: argparse.Namespace) -> int:
 def update(cib: CibSource, place: Place, value: str) -> int:
     from lxml import etree
 
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
 
     node_id = place.node
     if place.kind == "nodes":
@@ -217,7 +217,7 @@ def delete(cib: CibSource, place: Place, options: argparse.Namespace) -> int:
 
 def _write(cib: CibSource, operation: str, *, scope: str = "", xml: str = "", xpath: str = "") -> int:
     from ha.cib.msg import Write
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
 
     written = cib.write(
         Write(
@@ -239,7 +239,7 @@ def change_matching(root: Root, options: argparse.Namespace) -> int:
     import re
 
     from ha.attrd.msg import Attributes, QueryAttributes
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.ipc.client import Connection, NotConnected
 
     if options.update is None and not options.delete:
@@ -265,7 +265,7 @@ def change_matching(root: Root, options: argparse.Namespace) -> int:
 def update_transient(root: Root, place: Place, value: str | None) -> int:
     """Through attrd, which writes it into the status and clears it when the node leaves."""
     from ha.attrd.msg import UpdateAttribute, Updated
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.ipc.client import Connection, NotConnected
 
     try:

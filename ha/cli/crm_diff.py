@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
     from ha.cib.model.refusal import Refusal
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
 
     try:
         original = _input(options.original, options.original_string, "original")
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _input(file: str | None, text: str | None, name: str) -> bytes:
-    from ha.cli.cib_source import SourceError, read_file
+    from ha.cli.source.cib import SourceError, read_file
 
     if text is not None:
         return text.encode()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ha.cli.exit_codes import WORDS, Exit, words
-from ha.cli.result_output import add_output_options, add_version, emit
+from ha.cli.output.result import add_output_options, add_version, emit
 
 PROGRAM = "crm_error"
 _MAX_ERRNO = 133

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ha.cli.exit_codes import Exit, words
-from ha.cli.result_output import add_version
+from ha.cli.output.result import add_version
 
 if TYPE_CHECKING:
     from ha.root import Root
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.interval and not options.operation:
         print(f"{PROGRAM}: --interval needs --operation", file=sys.stderr)
         return Exit.USAGE
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.pe.model.document import CibError
     from ha.root import Root, RootError
 
@@ -65,8 +65,8 @@ def query(root: Root, node: str, options: argparse.Namespace) -> int:
     """The sum over all operations, or one operation's count; what never failed has 0."""
     from lxml import etree
 
-    from ha.cli.cib_source import read_cib
-    from ha.cli.durations import DurationError, parse_duration
+    from ha.cli.source.cib import read_cib
+    from ha.cli.source.durations import DurationError, parse_duration
     from ha.pe.model.scores import parse, readable
 
     prefix = f"fail-count-{options.resource}"

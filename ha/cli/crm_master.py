@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_version
+from ha.cli.output.result import add_version
 
 PROGRAM = "crm_master"
 

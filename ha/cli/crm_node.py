@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = parser().parse_args(argv)
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.ipc.client import NotConnected, TimedOut
     from ha.root import Root, RootError
 
@@ -109,7 +109,7 @@ def _numbers(root: Root, members: Sequence[str]) -> dict[str, str]:
     """Node name -> its id if that is a number, else its place. Members that the configuration lacks come last."""
     from lxml import etree
 
-    from ha.cli.cib_source import open_cib
+    from ha.cli.source.cib import open_cib
 
     section = etree.fromstring(open_cib(root, PROGRAM).query(scope="nodes").encode())
     ids = {node.get("uname", ""): node.get("id", "") for node in section.iterfind("node")

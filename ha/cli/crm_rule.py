@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_output_options, add_version, emit
+from ha.cli.output.result import add_output_options, add_version, emit
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return emit(options, [PROGRAM, *request], [], code=Exit.USAGE, errors=[mistake])
     from lxml import etree
 
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.pe.model.dates import parse_moment
     from ha.root import RootError
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _configuration(options: argparse.Namespace) -> bytes:
-    from ha.cli.cib_source import MAX_FILE_BYTES, SourceError, read_cib
+    from ha.cli.source.cib import MAX_FILE_BYTES, SourceError, read_cib
     from ha.root import Root
 
     if options.xml_text == STANDARD_INPUT:

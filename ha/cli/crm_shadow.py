@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from ha import whole_file
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_version
+from ha.cli.output.result import add_version
 
 if TYPE_CHECKING:
     from lxml import etree
 
-    from ha.cli.cib_source import CibSource
+    from ha.cli.source.cib import CibSource
 
 PROGRAM = "crm_shadow"
 DANGEROUS = "To prevent accidental destruction of the cluster, the --force flag is required in order to proceed."
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(argv)
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.root import RootError
 
     order = next(name for name in ORDERS if getattr(options, name) not in (None, False))
@@ -209,13 +209,13 @@ def _active() -> str:
 
 
 def _file(name: str) -> Path:
-    from ha.cli.cib_source import shadow_file
+    from ha.cli.source.cib import shadow_file
 
     return shadow_file(name)
 
 
 def _read(name: str) -> bytes:
-    from ha.cli.cib_source import SourceError, read_file
+    from ha.cli.source.cib import SourceError, read_file
 
     try:
         return read_file(_file(name))
@@ -230,7 +230,7 @@ def _write(name: str, data: bytes) -> None:
 
 def _source(options: argparse.Namespace) -> CibSource:
     """The cluster's CIB (or CIB_file's), not the shadow copy that may be in use."""
-    from ha.cli.cib_source import open_cib
+    from ha.cli.source.cib import open_cib
     from ha.root import Root
 
     return open_cib(Root.choose(options.root), PROGRAM, shadow=False)

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_version
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.result import add_version
+from ha.cli.output.xml_text import quoteattr
 
 if TYPE_CHECKING:
     from lxml import etree
 
-    from ha.cli.cib_source import CibSource
+    from ha.cli.source.cib import CibSource
 
 PROGRAM = "crm_ticket"
 DATES = ("last-granted", "expires")
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     except SystemExit as ended:
         return Exit.USAGE if ended.code else Exit.OK
-    from ha.cli.cib_source import SourceError, open_cib
+    from ha.cli.source.cib import SourceError, open_cib
     from ha.root import Root, RootError
 
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ha.cli.cib_findings import Findings, examine
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_output_options, add_version, emit
+from ha.cli.output.result import add_output_options, add_version, emit
 
 PROGRAM = "crm_verify"
 WARNINGS_FROM = 2
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(options: argparse.Namespace) -> tuple[int, list[str], Findings]:
     """(exit code, why it could not be checked, what is wrong)."""
-    from ha.cli.cib_source import SourceError
+    from ha.cli.source.cib import SourceError
     from ha.root import RootError
 
     try:
@@ -94,7 +94,7 @@ def _shown_warnings(options: argparse.Namespace, found: Findings) -> Sequence[st
 
 def read(options: argparse.Namespace) -> bytes:
     """Raises SourceError, RootError."""
-    from ha.cli.cib_source import read_cib, read_file, read_stream
+    from ha.cli.source.cib import read_cib, read_file, read_stream
     from ha.root import Root
 
     if options.live_check:

@@ -101,7 +101,7 @@ def _ask_state(root: Root, node: str, timeout_ms: int) -> State:
 def _nodes(root: Root, role: str, export: bool) -> int:
     from lxml import etree
 
-    from ha.cli.cib_source import SourceError, open_cib
+    from ha.cli.source.cib import SourceError, open_cib
 
     if role not in ROLES:
         return _fail(Exit.USAGE, f"-N: {role!r} is no type of node ({', '.join(ROLES)})")

@@ -18,7 +18,7 @@ Main = Callable[[], int | None]
 
 FUNCTIONS = {
     "crm_report": ("ha.cli.report.command", "crm_report"),
-    "haresources2cib": ("ha.cli.convert.command", "haresources2cib"),
+    "haresources2cib": ("ha.cli.config.convert.command", "haresources2cib"),
     "pacemaker_based": ("ha.cli.daemon_metadata", "based"),
     "pacemaker_controld": ("ha.cli.daemon_metadata", "controld"),
     "pacemaker_fenced": ("ha.cli.daemon_metadata", "fenced"),

@@ -15,7 +15,7 @@ class LazyGroup(click.Group):
         "apphb": ("ha.cli.apphb", "apphb", "Who is watched on this node, and how well everybody is."),
         "apply": ("ha.cli.plan.commands", "apply", "Have a plan carried out, if the cluster is as it was then."),
         "cluster": ("ha.cli.cluster.commands", "cluster", "Make a cluster: the first node, and those that join it."),
-        "config": ("ha.cli.config_check", "config", "The node's configuration."),
+        "config": ("ha.cli.config.check", "config", "The node's configuration."),
         "docs": ("ha.cli.manuals.commands", "docs", "Man pages and shell completion of all commands."),
         "explain": ("ha.cli.explain.command", "explain", "Why a resource is where it is, and what would move it."),
         "fencing": ("ha.cli.fencing.command", "fencing", "Which device would shoot whom, proved before it is needed."),

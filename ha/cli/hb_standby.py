@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_output_options, add_version, emit
+from ha.cli.output.result import add_output_options, add_version, emit
 
 WHAT = ("all", "local", "foreign", "failback")
 TIMEOUT_MS = 5_000

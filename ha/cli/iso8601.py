@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_version
+from ha.cli.output.result import add_version
 from ha.pe.model.dates import add_components, calendar_parts, moment_text, parse_moment
 
 PROGRAM = "iso8601"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ha import __version__
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import add_output_options, emit
+from ha.cli.output.result import add_output_options, emit
 
 PROGRAM = "pacemakerd"
 COMPATIBLE_VERSION = "2.1.5"

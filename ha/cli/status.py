@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import click
 
-from ha.cli.cib_source import SourceError, read_cib
-from ha.cli.cluster_view import RC_WORDS, primitives, view_of
 from ha.cli.crm_resource.listing import running_nodes
 from ha.cli.exit_codes import Exit
 from ha.cli.fencing.arming import disarmed_for_s
+from ha.cli.source.cib import SourceError, read_cib
+from ha.cli.source.cluster import RC_WORDS, primitives, view_of
 from ha.pe.core.failcounts import fail_count
 from ha.pe.core.resources import target_role
 from ha.pe.model.cluster import Cluster

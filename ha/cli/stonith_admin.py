@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
-    from ha.cli.xml_result import XmlResult
+    from ha.cli.output.xml_result import XmlResult
     from ha.ipc.client import NotConnected, TimedOut
     from ha.root import Root, RootError
 
@@ -156,7 +156,7 @@ class _Command:
     """One run of the command. `xml` collects the answer when it is to be XML."""
 
     def __init__(self, options: argparse.Namespace, root: Root, xml: object) -> None:
-        from ha.cli.xml_result import XmlResult
+        from ha.cli.output.xml_result import XmlResult
 
         self.options = options
         self.root = root

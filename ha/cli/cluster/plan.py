@@ -13,7 +13,7 @@ from ha.cib.model.judge import apply_write
 from ha.cib.model.refusal import Refusal
 from ha.cib.model.schema import Schema
 from ha.cib.msg import Write
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
 from ha.heartbeat.model.ha_cf import HaCfError
 from ha.heartbeat.model.ha_cf_parser import parse
 

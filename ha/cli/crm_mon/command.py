@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ha import __version__
-from ha.cli.cib_source import SourceError, chosen_file, read_cib
-from ha.cli.cluster_view import view_of
 from ha.cli.crm_mon.text_report import Sections, report
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit, words
 from ha.cli.fencing import history as fencing_history
+from ha.cli.source.cib import SourceError, chosen_file, read_cib
+from ha.cli.source.cluster import view_of
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.document import CibError
 from ha.root import Root, RootError
@@ -191,7 +191,7 @@ def print_result(
 ) -> None:  # fmt: skip
     if form == "xml":
         from ha.cli.crm_mon import xml_report
-        from ha.cli.xml_result import XmlResult
+        from ha.cli.output.xml_result import XmlResult
 
         result = XmlResult([PROGRAM, *request])
         if cluster is not None:
@@ -221,8 +221,8 @@ def simple_status(root: Root) -> int:
         complaints = (["No DC"] if cluster.dc is None else []) + [f"offline node: {name}" for name in offline]
         print(f"CLUSTER WARN: {', '.join(complaints)}")
         return Exit.ERROR if chosen_file() is None else Exit.OK
-    from ha.cli.cluster_view import primitives
     from ha.cli.crm_mon.text_report import counted
+    from ha.cli.source.cluster import primitives
 
     resources = sum(1 for _ in primitives(cluster.resources))
     line = f"{counted(len(cluster.nodes) - len(standby), 'node')} online"

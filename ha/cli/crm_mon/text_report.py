@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import RC_WORDS, disabled, is_shown, moment, primitives
 from ha.cli.crm_mon.history import ResourceHistory, failed_histories, histories, shown_failures, task_of
-from ha.cli.status_text import node_lines, resource_lines
+from ha.cli.output.status_text import node_lines, resource_lines
+from ha.cli.source.cluster import RC_WORDS, disabled, is_shown, moment, primitives
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.values import integer
 

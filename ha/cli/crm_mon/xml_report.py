@@ -6,10 +6,10 @@ from __future__ import annotations
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import RC_WORDS, agent_name, disabled, is_shown, iso_moment, moment, primitives
 from ha.cli.crm_mon.history import ResourceHistory, failed_histories, histories, shown_failures, task_of
-from ha.cli.status_text import displayed_role, is_listed
-from ha.cli.xml_result import yes_no
+from ha.cli.output.status_text import displayed_role, is_listed
+from ha.cli.output.xml_result import yes_no
+from ha.cli.source.cluster import RC_WORDS, agent_name, disabled, is_shown, iso_moment, moment, primitives
 from ha.pe.core.health import health_grade
 from ha.pe.core.kinds.bundle import Bundle
 from ha.pe.model.cluster import Cluster

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ha import __version__
-from ha.cli.cib_source import SourceError
 from ha.cli.crm_resource.session import OrderError, Session
 from ha.cli.exit_codes import Exit, words
-from ha.cli.result_output import emit
+from ha.cli.output.result import emit
+from ha.cli.source.cib import SourceError
 
 Order = Callable[[Session], int]
 

@@ -10,9 +10,9 @@ from lxml.etree import _Element as Element
 
 from ha.cli.crm_resource.listing import running_nodes
 from ha.cli.crm_resource.session import OrderError, Session, tell
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.pe.model.dates import parse_moment
 
 

@@ -7,7 +7,7 @@ from lxml import etree
 
 from ha.cli.crm_resource.session import OrderError, Session
 from ha.cli.exit_codes import Exit
-from ha.cli.result_output import emit
+from ha.cli.output.result import emit
 from ha.pe.core.digests import calculate
 from ha.pe.model.values import integer
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from ha.cli.cluster_view import moment, primitives
 from ha.cli.crm_resource.session import Session, tell
 from ha.cli.exit_codes import Exit
+from ha.cli.source.cluster import moment, primitives
 from ha.pe.model.resource import Resource
 from ha.pe.model.roles import Role
 
 
 def list_resources(session: Session) -> int:
     """--list: as crm_mon prints them."""
-    from ha.cli.status_text import resource_lines
+    from ha.cli.output.status_text import resource_lines
 
     if not session.cluster.resources:
         print("No resources")
@@ -97,7 +97,7 @@ def list_operations(session: Session) -> int:
 
 
 def _print_operations(session: Session, node: str, entry: etree._Element) -> None:
-    from ha.cli.status_text import primitive_text
+    from ha.cli.output.status_text import primitive_text
 
     name = str(entry.get("id"))
     known = session.cluster.find(name)

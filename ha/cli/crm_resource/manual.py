@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ha.cli.cluster_view import RC_WORDS, agent_name
 from ha.cli.crm_resource.agents import agent_path
 from ha.cli.crm_resource.listing import running_nodes
 from ha.cli.crm_resource.session import OrderError, Session, tell
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit, words
+from ha.cli.source.cluster import RC_WORDS, agent_name
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.crm.model import FEATURE_SET
 from ha.lrm.model.classes import Call, CallError, Surroundings, call, ocf_code
 from ha.lrm.msg import Resource as Agent

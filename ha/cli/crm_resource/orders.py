@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import time
 
-from ha.cli.cib_source import chosen_file
 from ha.cli.crm_resource.parameters import definition, delete_value, find_pair, set_value
 from ha.cli.crm_resource.session import OrderError, Session, tell
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
 from ha.cli.idle import await_idle
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
+from ha.cli.source.cib import chosen_file
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.crm.msg import Cleanup, Done, FailResource
 from ha.ipc.client import NotConnected
 

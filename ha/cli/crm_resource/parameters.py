@@ -7,7 +7,7 @@ from lxml.etree import _Element as Element
 
 from ha.cli.crm_resource.session import OrderError, Session, tell
 from ha.cli.exit_codes import Exit
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
 
 BLOCKS = {"instance": "instance_attributes", "meta": "meta_attributes", "utilization": "utilization"}
 

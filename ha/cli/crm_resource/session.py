@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ha.cli.cib_source import CibSource, SourceError, chosen_file, open_cib
 from ha.cli.exit_codes import Exit
+from ha.cli.source.cib import CibSource, SourceError, chosen_file, open_cib
 
 if TYPE_CHECKING:
     from ha.cib.msg import Operation, Written
@@ -45,7 +45,7 @@ class Session:
 
     @cached_property
     def cluster(self) -> Cluster:
-        from ha.cli.cluster_view import view_of
+        from ha.cli.source.cluster import view_of
 
         return view_of(self.cib.read(), int(time.time()))
 

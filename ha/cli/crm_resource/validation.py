@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from ha.cli.cluster_view import RC_WORDS
 from ha.cli.crm_resource.agents import agent_path
 from ha.cli.crm_resource.digests import pair
 from ha.cli.crm_resource.session import OrderError, Session
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit, words
-from ha.cli.result_output import emit
-from ha.cli.xml_result import as_xml
+from ha.cli.output.result import emit
+from ha.cli.output.xml_result import as_xml
+from ha.cli.source.cluster import RC_WORDS
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.crm.model import FEATURE_SET
 from ha.lrm.model.classes import CallError, Surroundings, call
 from ha.lrm.msg import Resource as Agent

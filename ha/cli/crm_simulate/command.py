@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ha.cli.cib_source import SourceError, read_cib, read_file, read_stream
 from ha.cli.crm_simulate import report as sections
 from ha.cli.crm_simulate.options import PROGRAM, BadOption, check, events_are_wanted, parser
 from ha.cli.crm_simulate.report import Item, Report, Shown, TextReport, XmlReport
 from ha.cli.crm_simulate.scores import ScoreLines
 from ha.cli.crm_simulate.summary import TransitionSummary
 from ha.cli.exit_codes import Exit
+from ha.cli.source.cib import SourceError, read_cib, read_file, read_stream
 from ha.pe.core import CibError, decide_on, read
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.dates import moment_text, parse_moment

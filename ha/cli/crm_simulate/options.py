@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 
 from ha import __version__
-from ha.cli.result_output import add_output_options
-from ha.cli.xml_result import NOT_XML
+from ha.cli.output.result import add_output_options
+from ha.cli.output.xml_result import NOT_XML
 
 PROGRAM = "crm_simulate"
 MAX_EVENT_CHARACTERS = 1024

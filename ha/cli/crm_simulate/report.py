@@ -123,7 +123,7 @@ class TextReport:
             self.warn(text)
 
     def _remarks(self, cluster: Cluster) -> None:
-        from ha.cli.status_text import resource_counts
+        from ha.cli.output.status_text import resource_counts
 
         if cluster.in_maintenance:
             self._line("\n              *** Resource management is DISABLED ***")
@@ -151,7 +151,7 @@ class XmlReport:
     who want it quiet."""
 
     def __init__(self, out: TextIO, shown: Shown, request: Sequence[str]) -> None:
-        from ha.cli.xml_result import XmlResult
+        from ha.cli.output.xml_result import XmlResult
 
         self.out = out
         self.shown = shown

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import RC_WORDS, is_shown, moment
 from ha.cli.crm_mon import text_report, xml_report
 from ha.cli.crm_mon.history import shown_failures, states_online
 from ha.cli.crm_simulate.report import Shown
-from ha.cli.status_text import status_lines
+from ha.cli.output.status_text import status_lines
+from ha.cli.source.cluster import RC_WORDS, is_shown, moment
 from ha.pe.model.cluster import Cluster, FailedOperation
 from ha.pe.model.values import integer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ha.cli.cluster_view import primitives
 from ha.cli.explain.trial import Judgement, homes, present, reaches, subject
+from ha.cli.source.cluster import primitives
 from ha.pe.core.causes import causes_of
 from ha.pe.core.failcounts import fail_count
 from ha.pe.core.nodescores import NODE_STATE, SYMMETRIC_DEFAULT

@@ -14,10 +14,10 @@ from shlex import quote
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import primitives
 from ha.cli.crm_simulate.edited_cib import EditedCib
 from ha.cli.explain.trial import Judgement, family, subject
-from ha.cli.xml_text import quoteattr
+from ha.cli.output.xml_text import quoteattr
+from ha.cli.source.cluster import primitives
 from ha.pe.core.failcounts import base_name
 from ha.pe.model import scores
 from ha.pe.model.node import Node

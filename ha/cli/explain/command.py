@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from ha.cli.cib_source import SourceError, read_cib
 from ha.cli.exit_codes import Exit
 from ha.cli.explain.account import circumstances, planned, promotions, verdict, whereabouts
 from ha.cli.explain.search import LIMIT_S, Found, OutOfTime, Search
 from ha.cli.explain.trial import judge, reaches
+from ha.cli.source.cib import SourceError, read_cib
 from ha.pe.model.document import CibError, Document
 from ha.root import Root
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lxml.etree import _Element as Element
 
-from ha.cli.cluster_view import primitives
+from ha.cli.source.cluster import primitives
 from ha.pe.core import schedule
 from ha.pe.model.action import RUNNABLE
 from ha.pe.model.cluster import Cluster

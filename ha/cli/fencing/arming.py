@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ha.cib.msg import Write
-from ha.cli.cib_source import CibSource, SourceError
 from ha.cli.exit_codes import Exit
+from ha.cli.source.cib import CibSource, SourceError
 from ha.machine import Message
 
 OPTION = "fencing-disarmed-until"

@@ -10,10 +10,10 @@ from typing import NoReturn, TypeVar
 import click
 
 from ha import __version__
-from ha.cli.cib_source import SourceError, connect
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit, words
 from ha.cli.fencing import arming, report
+from ha.cli.source.cib import SourceError, connect
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.ipc.client import Connection, NotConnected, TimedOut
 from ha.root import Root, RootError
 from ha.stonith.msg import DrillDevices, DrillsBegun, FencingStatus, GetFencingStatus

@@ -103,7 +103,7 @@ def append_events(parent: Element, events: Sequence[FenceEvent]) -> None:
     """One <fence_event> each, as pcs reads them."""
     from lxml import etree
 
-    from ha.cli.xml_result import as_xml
+    from ha.cli.output.xml_result import as_xml
 
     for event in events:
         attributes = {

@@ -100,7 +100,7 @@ def as_json(answer: FencingStatus) -> str:
 def result_as_xml(answer: FencingStatus, request: Sequence[str], code: int, words: str) -> str:
     from lxml import etree
 
-    from ha.cli.xml_result import XmlResult, as_xml, yes_no
+    from ha.cli.output.xml_result import XmlResult, as_xml, yes_no
 
     result = XmlResult(request)
     attributes = {

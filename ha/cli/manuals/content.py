@@ -16,7 +16,7 @@ DAEMON_METADATA = ("pacemaker-based", "pacemaker-controld", "pacemaker-fenced", 
 CLICK = {
     "crm_report": ("ha.cli.report.command", "crm_report"),
     "ha": ("ha.cli.ha", "main"),
-    "haresources2cib": ("ha.cli.convert.command", "haresources2cib"),
+    "haresources2cib": ("ha.cli.config.convert.command", "haresources2cib"),
 }
 """Commands whose parser is click's."""
 PARSERS = {

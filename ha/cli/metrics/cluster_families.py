@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from ha.cli.cluster_view import agent_name, is_shown, primitives
 from ha.cli.crm_mon.history import histories
 from ha.cli.crm_mon.xml_report import role_text
 from ha.cli.metrics.openmetrics import Family
+from ha.cli.source.cluster import agent_name, is_shown, primitives
 from ha.pe.model import scores
 from ha.pe.model.cluster import Cluster
 from ha.pe.model.resource import Resource

@@ -61,7 +61,7 @@ def collect(root: Root, now_s: int) -> list[Family]:
 def _of_cib(root: Root, now_s: int) -> list[Family] | None:
     from ha.cib.io.reader import CibReader, SharedMemoryError
     from ha.cib.msg import CibCopy
-    from ha.cli.cluster_view import view_of
+    from ha.cli.source.cluster import view_of
     from ha.pe.model.document import CibError
 
     reader = CibReader(root)

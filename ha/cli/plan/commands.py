@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from ha.cib.msg import Write
-from ha.cli.cib_source import SourceError, connect, open_cib
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
 from ha.cli.idle import await_idle
 from ha.cli.plan import edits
 from ha.cli.plan.foresight import foresee
 from ha.cli.plan.model import Plan, PlanError, Step, load
+from ha.cli.source.cib import SourceError, connect, open_cib
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.ipc.client import NotConnected
 from ha.pe.model.document import CibError
 from ha.root import Root

@@ -25,9 +25,9 @@ from ha.cib.model.judge import apply_write
 from ha.cib.model.refusal import Refusal
 from ha.cib.msg import Write
 from ha.cib.schema import load as load_schema
-from ha.cli.cib_source import SourceError, read_file
 from ha.cli.exit_codes import Exit
 from ha.cli.plan.model import PlanError
+from ha.cli.source.cib import SourceError, read_file
 
 REQUEST_ID = "ha-plan"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from lxml import etree
 
 from ha.cib.msg import Write, Written
-from ha.cli.cib_source import SourceError, connect
 from ha.cli.idle import await_idle
 from ha.cli.playground import control, layout
 from ha.cli.playground.layout import Layout, PlaygroundError
+from ha.cli.source.cib import SourceError, connect
 from ha.crm.msg import GetState, Phase, State, Timeline, WatchTimeline
 from ha.ipc.client import Connection, NotConnected
 

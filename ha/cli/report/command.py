@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import click
 
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
 from ha.cli.report.archive import ArchiveError, read_archive, write_archive
 from ha.cli.report.evidence import Evidence, collect
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.root import Root, RootError
 
 SSH_TIMEOUT_S = 60

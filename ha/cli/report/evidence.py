@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ha import __version__
-from ha.cli.cib_source import SourceError, connect
-from ha.cli.cluster_view import view_of
-from ha.cli.config_check import examine
+from ha.cli.config.check import examine
 from ha.cli.crm_mon.text_report import Sections, report
 from ha.cli.report.masking import mask_cib, mask_text, masked_keys, secrets_of
+from ha.cli.source.cib import SourceError, connect
+from ha.cli.source.cluster import view_of
 from ha.cli.status import describe
 from ha.pe.model.document import CibError
 from ha.root import Root, RootError

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import click
 
-from ha.cli.durations import DurationError, parse_duration
 from ha.cli.exit_codes import Exit
+from ha.cli.source.durations import DurationError, parse_duration
 from ha.cli.timeline.incidents import Incident, incidents_in
 from ha.cli.timeline.log_lines import LogFile, own_logs, read_log
 from ha.cli.timeline.report import as_builtins, told

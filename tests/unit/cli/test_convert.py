@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from ha.cli.convert import corosync, haresources, older_cib, pacemaker
-from ha.cli.convert.agent_arguments import ocf_parameters
-from ha.cli.convert.command import convert, haresources2cib
-from ha.cli.convert.model import Conversion, ConversionError
+from ha.cli.config.convert import corosync, haresources, older_cib, pacemaker
+from ha.cli.config.convert.agent_arguments import ocf_parameters
+from ha.cli.config.convert.command import convert, haresources2cib
+from ha.cli.config.convert.model import Conversion, ConversionError
 from ha.haresources.model.haresources import parse_resource
 from ha.heartbeat.model.ha_cf_parser import parse as parse_ha_cf
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from ha.cli import status
-from ha.cli.cluster_view import view_of
-from ha.cli.config_check import examine
+from ha.cli.config.check import examine
 from ha.cli.ha import main
+from ha.cli.source.cluster import view_of
 from ha.root import Root
 
 HA_CF = "ucast eth0 192.0.2.1\nucast eth1 198.51.100.1\nnode n1 n2 n3\n"

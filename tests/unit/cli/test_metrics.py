@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from ha.apphbd.msg import ClientLine, Clients
 from ha.ccm.msg import Member, MembershipEvent, View, ViewId
-from ha.cli.cluster_view import view_of
 from ha.cli.ha import main
 from ha.cli.metrics import cluster_families, failover_families, node_families, openmetrics
 from ha.cli.metrics.openmetrics import MAX_LABEL_CHARACTERS, Family, render
+from ha.cli.source.cluster import view_of
 from ha.crm.msg import State
 from ha.machine import Message
 from ha.rmd.msg import WorkerLine, Workers

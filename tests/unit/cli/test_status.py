@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ha.cli import status
-from ha.cli.cluster_view import view_of
+from ha.cli.source.cluster import view_of
 
 CIB = """\
 <cib crm_feature_set="3.16.1" epoch="1" validate-with="pacemaker-3.9" have-quorum="1" {dc}>

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha.cli.config_check import examine
-from ha.cli.timing_conditions import (
+from ha.cli.config.check import examine
+from ha.cli.config.timing_conditions import (
     HUNG_WORKER_MS,
     MIN_HANG_MS,
     SKEW_DEADTIMES,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ha.cli.config_check import examine
+from ha.cli.config.check import examine
 from ha.haresources.io.config import load_haresources, settings_of
 from ha.haresources.model.execution import FenceDevice, ScriptEnd
 from ha.haresources.model.haresources import HaresourcesError, parse

@@ -11,10 +11,10 @@ from typing import Literal
 import click
 
 from ha.apphbd.model import ConfigError
-from ha.cli.cib_source import SourceError, chosen_file, read_cib
-from ha.cli.convert.command import convert
+from ha.cli.config.convert.command import convert
+from ha.cli.config.timing_conditions import Timing, breaches
 from ha.cli.exit_codes import Exit
-from ha.cli.timing_conditions import Timing, breaches
+from ha.cli.source.cib import SourceError, chosen_file, read_cib
 from ha.heartbeat.io.config import load, load_authkeys
 from ha.heartbeat.model.authkeys import LEGACY, AuthKeys, AuthKeysError
 from ha.heartbeat.model.ha_cf import HaCf, HaCfError
@@ -192,7 +192,7 @@ def _ha_cf(root: Root, ha_cf: HaCf) -> Iterator[Finding]:
 
 
 def _cib(data: bytes) -> Iterator[Finding]:
-    from ha.cli.cluster_view import view_of
+    from ha.cli.source.cluster import view_of
     from ha.pe.model.document import CibError
 
     try:

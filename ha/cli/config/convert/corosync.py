@@ -11,8 +11,8 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ha.cli.convert.corosync_conf import Section, parse
-from ha.cli.convert.model import Conversion, ConversionError, Remarks
+from ha.cli.config.convert.corosync_conf import Section, parse
+from ha.cli.config.convert.model import Conversion, ConversionError, Remarks
 from ha.heartbeat.model.ha_cf import MAX_NODES, HaCfError
 from ha.heartbeat.model.ha_cf_parser import parse as parse_ha_cf
 

@@ -13,8 +13,8 @@ from lxml import etree
 from ha.cib.model.parse import parse
 from ha.cib.model.query import answer
 from ha.cib.model.refusal import Refusal
-from ha.cli.cib_source import SourceError, read_file
 from ha.cli.exit_codes import Exit
+from ha.cli.source.cib import SourceError, read_file
 
 if TYPE_CHECKING:
     from ha.cib.model.document import Document

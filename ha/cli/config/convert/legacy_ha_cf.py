@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ha.cli.convert.model import ConversionError, Remarks
+from ha.cli.config.convert.model import ConversionError, Remarks
 from ha.heartbeat.model.directives import DIRECTIVES
 from ha.heartbeat.model.ha_cf import HaCf, HaCfError
 from ha.heartbeat.model.ha_cf_parser import parse

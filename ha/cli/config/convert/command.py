@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from ha import __version__
-from ha.cli.convert.model import Conversion, ConversionError, Remark
+from ha.cli.config.convert.model import Conversion, ConversionError, Remark
 from ha.cli.exit_codes import Exit, words
 
 MAX_INPUT_BYTES = 64 * 1024 * 1024
@@ -57,7 +57,7 @@ def haresources(
     haresources: str, ha_cf: str, resource_d: str, no_monitor: bool, directory: str | None, force: bool, output_as: str
 ) -> None:
     """haresources and ha.cf into cib.xml and an ha.cf with a CRM."""
-    from ha.cli.convert.haresources import Surroundings, convert
+    from ha.cli.config.convert.haresources import Surroundings, convert
 
     scripts = Path(resource_d)
     around = Surroundings(
@@ -79,7 +79,7 @@ def corosync(
     corosync_conf: str, interfaces: tuple[str, ...], directory: str | None, force: bool, output_as: str
 ) -> None:
     """corosync.conf into ha.cf. The CIB beside it is converted with `cib`."""
-    from ha.cli.convert.corosync import Surroundings, convert
+    from ha.cli.config.convert.corosync import Surroundings, convert
 
     named = {}
     for pair in interfaces:
@@ -98,7 +98,7 @@ def corosync(
 @_FORM
 def cib(cib: str, directory: str | None, force: bool, output_as: str) -> None:
     """A CIB of an older schema, back to Heartbeat 2's, into the present words. "-" is standard input."""
-    from ha.cli.convert.older_cib import convert
+    from ha.cli.config.convert.older_cib import convert
 
     source = (cib, _bytes(cib))
     _run(lambda: convert(source), directory, force, output_as)
@@ -112,7 +112,7 @@ def cib(cib: str, directory: str | None, force: bool, output_as: str) -> None:
 @_FORM
 def pacemaker(cib: str, nodeids: tuple[str, ...], directory: str | None, force: bool, output_as: str) -> None:
     """Our CIB into one for Pacemaker 2.1 on corosync. "-" is standard input."""
-    from ha.cli.convert.pacemaker import convert
+    from ha.cli.config.convert.pacemaker import convert
 
     ids = {}
     for pair in nodeids:
@@ -244,7 +244,7 @@ def _emit(form: str, made: Conversion | None, code: Exit, problems: tuple[str, .
         return
     from lxml import etree
 
-    from ha.cli.xml_result import XmlResult, as_xml
+    from ha.cli.output.xml_result import XmlResult, as_xml
 
     result_xml = XmlResult(["ha", *sys.argv[1:]])
     for name, text in files.items():
@@ -265,7 +265,7 @@ def _emit(form: str, made: Conversion | None, code: Exit, problems: tuple[str, .
 @click.version_option(__version__, prog_name="haresources2cib")
 def haresources2cib(haresources: str, ha_cf: str, no_monitor: bool, to_stdout: bool, target: str) -> None:
     """haresources and ha.cf into a CIB. `ha config convert haresources` does this too, and rewrites ha.cf."""
-    from ha.cli.convert.haresources import Surroundings, convert
+    from ha.cli.config.convert.haresources import Surroundings, convert
 
     scripts = Path(RESOURCE_D)
     names = frozenset(entry.name for entry in scripts.iterdir()) if scripts.is_dir() else frozenset()

@@ -213,7 +213,7 @@ def open_cib(root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS, *, 
     path = chosen_file(shadow=shadow)
     if path is None:
         return connect(root, program, timeout_ms)
-    from ha.cli.cib_file import CibFile
+    from ha.cli.source.file import CibFile
 
     return CibFile(path, program)
 

@@ -43,7 +43,7 @@ def emit(
     if options.output_as == "xml":
         from lxml import etree
 
-        from ha.cli.xml_result import XmlResult
+        from ha.cli.output.xml_result import XmlResult
 
         result = XmlResult(request)
         for item in items:

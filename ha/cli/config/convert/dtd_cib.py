@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from lxml import etree
 
 from ha.cib.model.document import attributes_of
-from ha.cli.convert.cib_text import free_id, take
-from ha.cli.convert.model import Remarks
+from ha.cli.config.convert.cib_text import free_id, take
+from ha.cli.config.convert.model import Remarks
 
 RESOURCES = ("primitive", "group", "clone", "master_slave")
 META = frozenset(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ha.cli.convert.model import ConversionError
+from ha.cli.config.convert.model import ConversionError
 
 MAX_COROSYNC_CONF_BYTES = 1024 * 1024
 MAX_DEPTH = 8

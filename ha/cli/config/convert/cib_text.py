@@ -11,7 +11,7 @@ from lxml import etree
 from ha.cib.model.document import Document
 from ha.cib.model.references import dangling, duplicates
 from ha.cib.schema import load as load_schema
-from ha.cli.convert.model import ConversionError
+from ha.cli.config.convert.model import ConversionError
 
 
 def new_cib() -> etree._Element:

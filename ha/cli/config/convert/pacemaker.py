@@ -17,8 +17,8 @@ from ha.cib.model.operations import schema_number
 from ha.cib.model.parse import parse
 from ha.cib.model.refusal import Refusal
 from ha.cib.model.version import COUNTERS
-from ha.cli.convert.cib_text import check_valid, take, text_of
-from ha.cli.convert.model import Conversion, ConversionError, Remarks
+from ha.cli.config.convert.cib_text import check_valid, take, text_of
+from ha.cli.config.convert.model import Conversion, ConversionError, Remarks
 
 TARGET_SCHEMA = "pacemaker-3.9"
 OLDER_NAMES = {
