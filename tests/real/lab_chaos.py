@@ -248,7 +248,9 @@ class Chaos:
 
     def pull_cable(self) -> str:
         host = self.host()
-        self.rack.lab.link(host.name, False)
+        with self.rack.power:
+            if host.is_on:
+                self.rack.lab.link(host.name, False)
         return f"pull the cable of {host}"
 
     def full_disk(self) -> str:
@@ -260,7 +262,9 @@ class Chaos:
 
     def read_only_disk(self) -> str:
         host = self.host()
-        host.run(f"mount --bind {DATA} {DATA} && mount -o remount,bind,ro {DATA}")
+        with self.rack.power:
+            if host.is_on and host.name not in self.rack.frozen:
+                host.run(f"mount --bind {DATA} {DATA} && mount -o remount,bind,ro {DATA}")
         return f"read-only disk on {host}"
 
     def write(self) -> None:
