@@ -78,9 +78,8 @@ class Rack:
     def _kill_frozen(self, host: Any) -> None:
         """A frozen process dies only when it is thawed; nothing of it runs before that."""
         self.lab.switch_ip(f"link set {host.port} down")
-        for process in [*host.processes()]:
+        for process in host.processes():
             process.signal(signal.SIGKILL)
-        os.kill(host.init, signal.SIGKILL)
         host.thaw()
         self.frozen.discard(host.name)
 
