@@ -104,6 +104,12 @@ def test_done(order: Write, version: Version, present: str, absent: str) -> None
     assert load().check(cib) is None
 
 
+def test_a_remote_node_is_called_as_the_resource_that_connects_to_it() -> None:
+    cib = document()
+    apply_write(cib, write("create", '<node id="p1" uname="p1" type="remote"/>', scope="nodes"), load())
+    assert load().check(cib) is None
+
+
 LOCATION = '<rsc_location id="l2" rsc="{}" node="n1" score="1"/>'
 
 REFUSED = [
