@@ -111,9 +111,10 @@ class Rack:
             try:
                 self.stack.start(host)
             except (OSError, RuntimeError, subprocess.CalledProcessError):  # RuntimeError: the lab's own
-                if host.is_on:
-                    raise
-                continue  # fenced once more in this moment
+                with self.power:  # it is being switched off, or was
+                    if host.is_on:
+                        raise
+                continue
             started.append(host.name)
         return started
 

@@ -114,7 +114,7 @@ def test_workers_that_need_no_root_drop_it_and_die_with_rmd(node: str) -> None:
     assert (uid_of(one), uid_of(two), uid_of(apphbd)) == (hacluster, 0, 0)
     run = Path(f"/proc/{rmd}/root/run/heartbeat")
     assert run.stat().st_uid == hacluster
-    assert run.stat().st_mode & 0o777 == 0o750
+    assert run.stat().st_mode & 0o777 == 0o751
     os.kill(one, signal.SIGKILL)
     again = wait_for(lambda: pid if (pid := pid_of(node, "one")) not in (0, one) else 0, "one is replaced")
     assert uid_of(again) == hacluster
