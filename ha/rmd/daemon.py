@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command `rmd`: prepares the node's places, detaches, supervises, and executes itself anew for a reload."""
+"""The command `rmd`: prepares the node's places, detaches, supervises, and hands over to itself for a reload."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from setproctitle import setproctitle
 import ha
 from ha.apphbd.daemon import read_settings as read_apphbd_settings
 from ha.apphbd.model import MAX_CONFIG_BYTES, ConfigError
-from ha.rmd.io import image, pidfile
+from ha.rmd.core.handover import Handover
+from ha.rmd.io import handover, image, pidfile
 from ha.rmd.io.accounts import find_account
 from ha.rmd.io.directories import DirectoryError, prepare, stanzas
+from ha.rmd.io.loading import LoadError, load
 from ha.rmd.io.loop import RootSupervisor
 from ha.rmd.io.options import CLIENT_CONFIGURATION, RootOptions, write_configuration
 from ha.rmd.io.pidfile import AlreadyRunning, PidFile
-from ha.rmd.io.succession import package_path
 from ha.rmd.io.systemd import Systemd
-from ha.rmd.model import Settings, read_rmd_cf
+from ha.rmd.model import Settings, read_rmd_cf, worker_function
 from ha.rmd.model.recoverymgrd import read_recoverymgrd_conf
 from ha.root import Root, RootError
 
@@ -95,13 +96,19 @@ def _start(root: Root, *, foreground: bool, takeover: str | None) -> int:
     RootOptions(root, foreground=foreground).realize(["-c", str(configuration)], doc="rmd", progname="rmd")
     lock = PidFile(root.run_dir / "rmd.pid", wait_ms=TAKEOVER_WAIT_MS if takeover else 0)
     systemd = Systemd(os.environ)
+    former = handover.inherited()
     if foreground:
         try:
-            lock.acquire()
+            if former is not None:
+                lock.adopt(former.lock)
+            else:
+                lock.acquire()
         except AlreadyRunning as error:
             return _adopt(systemd, error)
         try:
-            return _serve(root, node, settings, systemd, configuration, takeover=takeover, ready_pipe=None)
+            return _serve(
+                root, node, settings, systemd, configuration, lock, takeover=takeover, former=former, ready_pipe=None
+            )
         finally:
             lock.release()
     running = pidfile.holder(lock.path)
@@ -159,7 +166,9 @@ def _detach(
     try:
         context = daemon.DaemonContext(pidfile=lock, files_preserve=[write])  # type: ignore[no-untyped-call]
         with context:
-            status = _serve(root, node, settings, systemd, configuration, takeover=None, ready_pipe=write)
+            status = _serve(
+                root, node, settings, systemd, configuration, lock, takeover=None, former=None, ready_pipe=write
+            )
     except (AlreadyRunning, OSError, ConfigError) as error:
         os.write(write, f"rmd: {error}".encode())
         os._exit(EXIT_FAILED)
@@ -183,8 +192,10 @@ def _serve(
     settings: Settings,
     systemd: Systemd,
     configuration: Path,
+    lock: PidFile,
     *,
     takeover: str | None,
+    former: Handover | None,
     ready_pipe: int | None,
 ) -> int:
     setproctitle(f"ha-rmd {node}")
@@ -197,6 +208,8 @@ def _serve(
     if takeover is not None:
         supervisor.critical(f"a new rmd (pid {os.getpid()}) was started by apphbd: the former one: {takeover}")
         supervisor.give_head_start()
+    if former is not None:
+        supervisor.succeed_to(former)
     if ready_pipe is not None:
         supervisor.on_ready = lambda: _say_ready(ready_pipe)
     image.preload()
@@ -205,7 +218,7 @@ def _serve(
         _say(ready_pipe, f"rmd: {supervisor.failure}")
     options.close_logger()
     if ended == "reload":
-        _execute_anew(root)
+        handover.execute_anew(root, supervisor.hand_over(lock.fileno()))
     return EXIT_GAVE_UP if supervisor.failure else 0
 
 
@@ -218,13 +231,6 @@ def _say(pipe: int, text: str) -> None:
         os.write(pipe, text.encode())
     except BrokenPipeError:
         return  # the command that started rmd waits no more
-
-
-def _execute_anew(root: Root) -> None:
-    """A reload: the same process number, freshly read code and configuration. The lock is taken again."""
-    command = [sys.executable, "-m", "ha.rmd", "--foreground", *(["--root", root.prefix] if root.prefix else [])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(package_path())
-    os.execv(sys.executable, command)
 
 
 # Stop, reload and status ---------------------------------------------------------------------------------------------
@@ -251,8 +257,23 @@ def _reload(root: Root) -> int:
         return EXIT_NOT_RUNNING
     read_settings(root)  # a mistake is told here, where the node runs on, and not by an rmd that cannot start
     read_apphbd_settings(root)
+    _try_stanzas(root)
     os.kill(pid, signal.SIGHUP)
     return 0
+
+
+def _try_stanzas(root: Root) -> None:
+    """This process is what rmd is about to become. Raises ConfigError when it cannot load what the stanzas name."""
+    with tempfile.TemporaryDirectory() as place:
+        path = write_configuration(root, stanzas(root), Path(place))
+        options = RootOptions(root, foreground=True)
+        options.realize(["-c", str(path)], doc="rmd", progname="rmd")
+    for config in (config for group in options.process_group_configs for config in group.process_configs):
+        if (function := worker_function(config.command)) is not None:
+            try:
+                load(function)
+            except LoadError as error:
+                raise ConfigError(f"{config.name}: {error}") from error
 
 
 def _status(root: Root) -> int:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -86,6 +87,7 @@ def test_a_node_that_gives_a_worker_up_stops_its_resources_before_its_peers_star
     c.settle()
     before = len(c.events())
     kill_until_given_up(c, node, worker)
+    given_up_s = time.time()
     wait_for(lambda: holder(c.layout.root(node).run_dir / "rmd.pid") is None, f"rmd of {node} has ended")
     assert "every resource is stopped: the node leaves the cluster" in log_of(c, node)
     wait_for(lambda: c.where("second"), "the group runs elsewhere", GRACE_S + 30)
@@ -94,3 +96,7 @@ def test_a_node_that_gives_a_worker_up_stops_its_resources_before_its_peers_star
     assert [(event.resource, event.action) for event in events[:4]] == stops
     assert [event.node == node for event in events] == [True] * 4 + [False] * (len(events) - 4)
     assert node not in c.where("first") + c.where("second")
+    print(
+        f"{worker} given up: both are stopped {(events[3].at_s - given_up_s) * 1000:.0f} ms after that,"
+        f" the first start elsewhere is {(events[4].at_s - events[3].at_s) * 1000:.0f} ms later"
+    )

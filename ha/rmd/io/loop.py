@@ -31,8 +31,9 @@ from ha.ipc.moderation import Moderation
 from ha.machine import Instant, Level
 from ha.rmd.core.departure import Alive, AskCrmd, AskLrmd, Departure, EndWorkers, Order, Phase, ResetNode, Tell
 from ha.rmd.core.dependants import dependants_of
-from ha.rmd.io import image
-from ha.rmd.io.guard import Guard
+from ha.rmd.core.handover import Handover, rounds
+from ha.rmd.io import evidence, handover, image
+from ha.rmd.io.guard import UNCONFIRMED_KILL_MS, Guard
 from ha.rmd.io.options import RootOptions
 from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.io.process import Worker
@@ -80,6 +81,10 @@ class RootSupervisor(Supervisor):
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
         self._head_start_until: Instant | None = None
+        self._former: Handover | None = None
+        self._reload_is_due = False
+        self._kept_channel: int | None = None
+        self._silent_since: Instant | None = None
         self._watchdog_at: Instant = 0
         self._root_at: Instant = 0
         self._groups: list[Any] | None = None
@@ -98,6 +103,10 @@ class RootSupervisor(Supervisor):
     def accepts_starts(self) -> bool:
         """Also while the crmd stops the node's resources: it needs its workers for that."""
         return bool(self.options.mood == SupervisorStates.RUNNING)
+
+    @property
+    def reloads(self) -> bool:
+        return bool(self.options.mood == SupervisorStates.RESTARTING)
 
     @property
     def channel(self) -> Channel:
@@ -151,6 +160,11 @@ class RootSupervisor(Supervisor):
                 self.failure = ""
                 self.error(f"{text}: the node goes on without it (HA_ESCALATION keep)")
 
+    def became_running(self, worker: Worker) -> None:
+        if worker.name == HEARTBEAT and self._silent_since is not None:
+            self.info(f"reload: heartbeat was away for {self.now() - self._silent_since} ms")
+            self._silent_since = None
+
     def restart_dependants(self, worker: Worker) -> None:
         """It has died and is started again: so are those whose stanzas want that."""
         restart_with = {other.name: other.recovery.restart_with for other in self.workers()}
@@ -189,6 +203,7 @@ class RootSupervisor(Supervisor):
         self.stop_groups: list[Any] | None = None
         events.clear()
         self._take_signals()
+        handover.let_signals_in()
         try:
             self._requests = Requests(self, self._reset)
             for config in self.options.process_group_configs:
@@ -198,13 +213,17 @@ class RootSupervisor(Supervisor):
         except asyncore.ExitNow:
             pass
         finally:
+            if self._reload_is_due:
+                self._kept_channel = self.channel.detach()
             self._close()
-        return "reload" if self.options.mood == SupervisorStates.RESTARTING else "stopped"
+        return "reload" if self._reload_is_due else "stopped"
 
     def runforever(self) -> None:
         events.notify(events.SupervisorRunningEvent())
         self._load_all()
         image.freeze()
+        if self._former is not None:
+            self._replace_former(self._former)
         for group in self.groups():
             group.transition()
             self._guard.listen()
@@ -333,15 +352,15 @@ class RootSupervisor(Supervisor):
     # Mood: running, leaving, stopping --------------------------------------------------------------------------------
 
     def _judge_mood(self) -> None:
-        """A reload stops the workers alone: resources run on.
-
-        While the node departs rmd goes on as before: crmd and lrmd need their workers, and the operator sees them.
-        """
+        """A departing node is served as before: crmd and lrmd need their workers, and the operator sees them."""
         self._depart(self._departure.fired(self._alive(), self.now()))
         if self.options.mood == SupervisorStates.SHUTDOWN and self._departure.phase is not Phase.GONE:
             self.options.mood = SupervisorStates.RUNNING
             self._depart(self._departure.asked(self._alive(), self.now()))
         if self.options.mood >= SupervisorStates.RUNNING:
+            return
+        if self.reloads:
+            self._judge_reload()
             return
         if not self.stopping:
             self._begin_stop()
@@ -385,6 +404,57 @@ class RootSupervisor(Supervisor):
         self.systemd.stopping()
         self.channel.send(ShuttingDown())
         events.notify(events.SupervisorStoppingEvent())
+
+    # Reload: see ha.rmd.core.handover --------------------------------------------------------------------------------
+
+    def _judge_reload(self) -> None:
+        """Programs stop first, as long as they take; workers and resources run on."""
+        if self._departure.phase is not Phase.HERE:
+            self.warn("no reload: this node is leaving the cluster")
+            self.options.mood = SupervisorStates.RUNNING
+            return
+        programs = [worker for worker in self.workers() if worker.function is None]
+        for program in reversed(programs):
+            if program.state == ProcessStates.BACKOFF:
+                program.give_up()
+            else:
+                program.ensure_stopped()
+        if not any(program.pid for program in programs):
+            self._reload_is_due = True
+            self.channel.beat(busy=True)
+            raise asyncore.ExitNow
+
+    def hand_over(self, lock: int) -> Handover:
+        """To be called after `run` returned "reload"; `lock` is the pid file's descriptor."""
+        kept = [worker.as_former() for worker in self.workers() if worker.function is not None and worker.pid]
+        return Handover(tuple(kept), lock, self._kept_channel)
+
+    def succeed_to(self, former: Handover) -> None:
+        """This image was loaded by the one before it, whose workers still run."""
+        self._former = former
+        if former.channel is not None:
+            self.channel.adopt(former.channel)
+            self.announce_long_step()
+
+    def _replace_former(self, former: Handover) -> None:
+        """Everything is loaded: from here to the heartbeat worker's first beat the peers count."""
+        names = {worker.name for worker in former.workers}
+        broken = [worker.name for worker in self.workers() if worker.is_unloadable and worker.name in names]
+        if broken:
+            # The old apphbd takes this rmd's place, and its image has them.
+            self.failure = f"the new image cannot load {', '.join(broken)}: the old one goes on"
+            self.critical(self.failure)
+            raise asyncore.ExitNow
+        for together in rounds(former.workers):
+            self._silent_since = self.now()
+            for worker in handover.end(together, UNCONFIRMED_KILL_MS):
+                seen = evidence.of_the_hung(worker.pid)
+                self._reset(f"{worker.name} (pid {worker.pid}) was killed and does not end: {seen}")
+            for worker in together:
+                if said := handover.last_output(worker):
+                    self.info(f"{worker.name} (pid {worker.pid}), before it was replaced, said: {said}")
+        self._former = None
+        self.give_head_start()
 
     # Readiness -------------------------------------------------------------------------------------------------------
 

@@ -84,8 +84,9 @@ _DEFAULTS = {
 }
 
 
-def write_configuration(root: Root, stanzas: Path) -> Path:
-    """Returns the server's file. Raises OSError."""
+def write_configuration(root: Root, stanzas: Path, folder: Path | None = None) -> Path:
+    """Returns the server's file. `folder`: where, instead of the run directory. Raises OSError."""
+    folder = folder or root.run_dir
     names = {
         "run": root.run_dir,
         "log_dir": root.log_dir,
@@ -94,8 +95,8 @@ def write_configuration(root: Root, stanzas: Path) -> Path:
         "stanzas": stanzas,
     }
     for name, text in ((CONFIGURATION, _SERVER), (CLIENT_CONFIGURATION, _CLIENT)):
-        whole_file.replace(root.run_dir / name, text.format(**names).encode(), mode=0o644, durable=False)
-    return root.run_dir / CONFIGURATION
+        whole_file.replace(folder / name, text.format(**names).encode(), mode=0o644, durable=False)
+    return folder / CONFIGURATION
 
 
 class WorkerConfig(ProcessConfig):

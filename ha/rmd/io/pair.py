@@ -55,6 +55,17 @@ class Channel:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._ours.setblocking(False)
 
+    def adopt(self, descriptor: int) -> None:
+        """The end that the image before this one had: its apphbd goes on until it is replaced."""
+        self._ours = socket.socket(fileno=descriptor)
+        self._ours.setblocking(False)
+
+    def detach(self) -> int | None:
+        """Our end as a descriptor, for the image after this one; None when there is none. This object has none then."""
+        descriptor = None if self._ours is None else self._ours.detach()
+        self._ours = None
+        return descriptor
+
     def forked(self) -> None:
         """After the fork, in rmd: apphbd's end is apphbd's alone, so that each notices the other's end."""
         if self._theirs is not None:

@@ -54,6 +54,11 @@ class PidFile:
         self._descriptor = descriptor
         self.write()
 
+    def adopt(self, descriptor: int) -> None:
+        """The lock is held already, by a descriptor that this process has inherited."""
+        self._descriptor = descriptor
+        self.write()
+
     def write(self) -> None:
         """This process holds the lock: say so."""
         os.ftruncate(self._descriptor, 0)

@@ -8,7 +8,6 @@ repeated deaths after fractions of a second, for ever or until they are too many
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import sys
@@ -24,8 +23,10 @@ from supervisor.states import RUNNING_STATES, ProcessStates
 from ha.apphbd.io.rmd import CHANNEL_VARIABLE
 from ha.apphbd.msg import BEATS_VARIABLE
 from ha.machine import Instant
+from ha.rmd.core.handover import FormerWorker
 from ha.rmd.core.restarts import Restarts
 from ha.rmd.io import child, evidence
+from ha.rmd.io.loading import LoadError, load
 from ha.rmd.io.notify import NotifySocket
 from ha.rmd.io.systemd import VARIABLES as SYSTEMD_VARIABLES
 from ha.rmd.model import APPHBD, Escalation, Recovery, recovery, worker_function
@@ -75,6 +76,16 @@ class Worker(Subprocess):
         return self.function is not None and self.recovery.beats and self.name != APPHBD
 
     @property
+    def may_start(self) -> bool:
+        """Before a reload programs are stopped, and workers live on."""
+        return self.supervisor.accepts_starts or (self.supervisor.reloads and self.function is not None)
+
+    @property
+    def is_unloadable(self) -> bool:
+        """It is a worker whose code could not be imported when last tried."""
+        return self._unloadable
+
+    @property
     def waits_for_beat(self) -> bool:
         owes_one = self.watched or self.name == APPHBD or (self.notify is not None and self.notify.owes_ready)
         return self.state == ProcessStates.STARTING and owes_one
@@ -100,19 +111,11 @@ class Worker(Subprocess):
         if self.function.module not in sys.modules:
             self.supervisor.announce_long_step()
         try:
-            main = getattr(importlib.import_module(self.function.module), self.function.function)
-        except Exception as error:  # whatever a worker's text does when imported: this worker's failure, not rmd's
-            frames = traceback.extract_tb(error.__traceback__)
-            files = [f" ({frame.filename}:{frame.lineno})" for frame in frames if not frame.filename.startswith("<")]
-            place = files[-1] if len(files) > 1 else ""
-            raise BadCommand(
-                f"{self.name}: cannot load {self.config.command}: {type(error).__name__}: {error}{place}"
-            ) from error
+            self._main = load(self.function)
+        except LoadError as error:
+            raise BadCommand(f"{self.name}: {error}") from error
         finally:
             self.supervisor.end_long_step()
-        if not callable(main):
-            raise BadCommand(f"{self.name}: {self.config.command} is not a function")
-        self._main = main
 
     def get_execv_args(self) -> tuple[str, list[str]]:
         if self.function is None:
@@ -233,6 +236,11 @@ class Worker(Subprocess):
             child.bind_to_parent(self.supervisor.pid)
         return refusal
 
+    def as_former(self) -> FormerWorker:
+        """Its process, for the image that comes after this one."""
+        outputs = (self.pipes.get("stdout"), self.pipes.get("stderr"))
+        return FormerWorker(self.name, self.pid, tuple(output for output in outputs if output is not None))
+
     # Ending ----------------------------------------------------------------------------------------------------------
 
     def finish(self, pid: int, sts: int) -> None:
@@ -324,14 +332,15 @@ class Worker(Subprocess):
         self.backoff = 0
         self.change_state(ProcessStates.RUNNING)
         self.supervisor.info(f"{self.name} (pid {self.pid}) ready after {self.ready_ms} ms")
+        self.supervisor.became_running(self)
 
     def transition(self) -> None:
         match self.state:
             case ProcessStates.EXITED:
-                if self.supervisor.accepts_starts and self._is_to_restart():
+                if self.may_start and self._is_to_restart():
                     self.spawn()
             case ProcessStates.BACKOFF:
-                if self.supervisor.accepts_starts and self._restart_is_due():
+                if self.may_start and self._restart_is_due():
                     self.spawn()
             case ProcessStates.STARTING if self.waits_for_beat:
                 pass
@@ -339,7 +348,7 @@ class Worker(Subprocess):
                 pass
             case ProcessStates.STOPPED if self.start_after is not None and self.start_after.is_starting:
                 pass
-            case ProcessStates.STOPPED if self.start_after_stop and self.supervisor.accepts_starts:
+            case ProcessStates.STOPPED if self.start_after_stop and self.may_start:
                 self.start_after_stop = False
                 self.start_after = None
                 self.spawn()
@@ -392,7 +401,7 @@ class Worker(Subprocess):
         """In how many seconds this process wants to be looked at, None: not before something happens."""
         match self.state:
             case ProcessStates.BACKOFF:
-                if self.restart_at is None or not self.supervisor.accepts_starts:
+                if self.restart_at is None or not self.may_start:
                     return None
                 return max(0, self.restart_at - self.supervisor.now()) / 1000
             case ProcessStates.STOPPING:

@@ -107,7 +107,10 @@ def _execute(arguments: list[str]) -> NoReturn:
 
 
 def package_path() -> list[str]:
-    """PYTHONPATH with which a fresh interpreter finds this program again, also where it was run from a checkout."""
-    own = str(Path(ha.__file__).resolve().parents[1])
+    """PYTHONPATH with which a fresh interpreter finds this program again, also where it was run from a checkout.
+
+    A link is left a link: it may lead to a newer release by now.
+    """
+    own = str(Path(ha.__file__).absolute().parents[1])
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     return inherited if own in inherited else [own, *inherited]
