@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ha.apphbd.core import build
+from ha.apphbd.io import lease_file
 from ha.apphbd.io.beats import inherited_line
-from ha.apphbd.io.loop import Loop
+from ha.apphbd.io.loop import Loop, boot_time_ms
 from ha.apphbd.io.realtime import become_realtime
 from ha.apphbd.io.rmd import Rmd, Succession, short_lives
 from ha.apphbd.io.watchdog import Watchdog, WatchdogError
@@ -43,10 +44,18 @@ def main(root: Root) -> int:
     except WatchdogError as error:
         print(error, file=sys.stderr)
         return EXIT_DEVICE
+    try:
+        lease_until = lease_file.load(root)
+    except lease_file.LeaseFileError as error:
+        # There was one, and nobody knows how long it was good for: the crmd renews it, or the watchdog acts.
+        print(error, file=sys.stderr)
+        lease_until = boot_time_ms()
     machine = build(
         rmd_pid=rmd.pid if rmd else None,
         watchdog_interval_ms=settings.watchdog_interval_ms if watchdog else None,
+        watchdog_timeout_ms=watchdog.timeout_ms() if watchdog else 0,
         short_lives=short_lives(),
+        lease_until=lease_until,
     )
     loop = Loop(machine, root=root, line=inherited_line(), rmd=rmd, watchdog=watchdog)
     for warning in (*settings.warnings, *(become_realtime() if settings.realtime else [])):

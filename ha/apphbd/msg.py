@@ -14,6 +14,11 @@ rmd makes the pair and hands it down, so that nobody else can fill it. Programs 
 """
 
 
+LEASE_MS = 3_000
+"""The longest that one renewal of the cluster's lease is good for. A crmd that hangs is killed after 1000 ms, and its
+successor knows its quorum within 500: no lease ends for that, let alone the watchdog's time after it."""
+
+
 class Message(ha.machine.Message, frozen=True, kw_only=True, tag=lambda name: f"apphbd.{name}"):
     """Base of apphbd's messages."""
 
@@ -143,6 +148,27 @@ class Promised(Message, frozen=True, kw_only=True):
     pid: int
     main_pid: int
     watchdog_ms: int
+
+
+class Watchdog(Message, frozen=True, kw_only=True):
+    """To rmd: a watchdog is petted that resets the node `timeout_ms` after its last pet."""
+
+    timeout_ms: int
+
+
+class Lease(Message, frozen=True, kw_only=True):
+    """From rmd: the watchdog may be petted until then (an Instant, ms); None: always, no lease is in force.
+
+    Repeated to a restarted apphbd.
+    """
+
+    until: int | None
+
+
+class LeaseLapsed(Message, frozen=True, kw_only=True):
+    """To rmd: the lease has run out, the watchdog should have reset the node since, and has not."""
+
+    late_ms: int
 
 
 class ShuttingDown(Message, frozen=True, kw_only=True):

@@ -40,6 +40,25 @@ class Workers(Message, frozen=True, kw_only=True):
     workers: list[WorkerLine]
 
 
+class WatchdogArmed(Message, frozen=True, kw_only=True):
+    """To the crmd, when it links and when it changes: apphbd pets a watchdog that resets the node `timeout_ms` after
+    its last pet."""
+
+    timeout_ms: int
+
+
+class RenewLease(Message, frozen=True, kw_only=True):
+    """From the crmd: this node has quorum, or nothing is active on it, so that its watchdog may be petted until then
+    (an Instant, ms). The first one puts the lease in force: from then on it is petted by leave only."""
+
+    until: int
+
+
+class ReleaseLease(Message, frozen=True, kw_only=True):
+    """From the crmd: the watchdog is petted without it (again), for nothing runs here, or nobody counts on it.
+    Repeatable."""
+
+
 class LeaveCluster(Message, frozen=True, kw_only=True):
     """To the crmd when the node is to stop in good order: stop resources, leave, then answer LeftCluster."""
 

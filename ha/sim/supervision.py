@@ -10,18 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ha.ipc import codec
-from ha.machine import Effect, Event, Instant, Local, Received, Reply, Stopping
+from ha.machine import Connected, Effect, Event, Instant, Local, Received, Reply, Send, Stopping
 from ha.rmd.msg import (
     GetWorkers,
     LeaveCluster,
     LeftCluster,
+    ReleaseLease,
+    RenewLease,
     ResetNode,
     StartWorker,
     StopWorker,
+    WatchdogArmed,
     WorkerLine,
     Workers,
 )
 from ha.sim.agenda import MS, SECOND, Ticket
+from ha.sim.watchdog import WatchdogTwin
+
+CRMD = Local("crmd")
 
 if TYPE_CHECKING:
     from ha.sim.node import Node
@@ -51,6 +57,8 @@ class RmdTwin:
         self.supervisor = supervisor
 
     def step(self, event: Event, now: Instant) -> list[Effect]:
+        if isinstance(event, Connected) and event.peer == CRMD and self.supervisor.watchdog is not None:
+            return [Send(CRMD, WatchdogArmed(timeout_ms=self.supervisor.watchdog.timeout_ms))]
         if not isinstance(event, Received):
             return []
         message, sender = event.message, event.sender
@@ -60,6 +68,10 @@ class RmdTwin:
             self.supervisor.stop(message.worker)
         elif isinstance(message, LeftCluster):
             self.supervisor.left()
+        elif isinstance(message, RenewLease):
+            self.supervisor.lease(message.until)
+        elif isinstance(message, ReleaseLease):
+            self.supervisor.lease(None)
         elif isinstance(message, ResetNode):
             self.supervisor.reset(str(sender), message.reason)
         elif isinstance(message, GetWorkers) and not isinstance(sender, Local):
@@ -87,6 +99,9 @@ class Supervisor:
         self.wanted: list[str] = []
         self.restarts: dict[str, list[int]] = {}
         self._hang: dict[Process, Ticket] = {}
+        timeout_ms = int(self.world.options.get("watchdog", "0"))
+        self.watchdog = WatchdogTwin(node, timeout_ms) if node.powered and timeout_ms else None
+        """Its `watchdog` option is the timeout in milliseconds; none without."""
 
     def start(self) -> None:
         """All workers of the stack that start with the node, in its order."""
@@ -150,6 +165,10 @@ class Supervisor:
         if process.alive:
             process.post(Stopping())
             self.world.agenda.after(STOP_US, lambda: self._end(process))
+
+    def lease(self, until: Instant | None) -> None:
+        if self.watchdog is not None:
+            self.watchdog.told(until)
 
     def reset(self, sender: str, reason: str) -> None:
         self.world.log(f"{self.node.name}/rmd", "critical", f"resets the node for {sender}: {reason}")

@@ -166,6 +166,17 @@ class KnownFences(Message, frozen=True, kw_only=True):
     events: list[FenceEvent]
 
 
+class GetSelfFencing(Message, frozen=True, kw_only=True):
+    """From the local crmd, where there is a watchdog. Answered by SelfFencing once the configuration is known."""
+
+
+class SelfFencing(Message, frozen=True, kw_only=True):
+    """To the local crmd that has asked, and when it changes: peers take a lost node for reset by its watchdog after
+    `wait_ms` (stonith-watchdog-timeout); -1: twice the watchdog's timeout, 0: never."""
+
+    wait_ms: int
+
+
 # Drills --------------------------------------------------------------------------------------------------------------
 
 

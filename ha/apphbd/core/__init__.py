@@ -9,7 +9,8 @@ Rules of this file
   when it fires all are looked at. So a beat costs a table look-up.
 * Beats come by datagrams, rmd's words by the pair's own channel: between the two there is no order. A beat of a
   process that rmd has reported Gone counts no more, until rmd expects that process number again.
-* The watchdog is petted only while rmd is well. It is never petted again once rmd could not be replaced.
+* The watchdog is petted only while rmd is well, and while the cluster's lease allows it (ha.apphbd.core.lease). It is
+  never petted again once rmd could not be replaced.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from ha.apphbd.core.applications import Applications
+from ha.apphbd.core.lease import LeaseWatch
 from ha.apphbd.core.programs import RMD, Programs
 from ha.apphbd.core.watched import EventName, Key, Watched
 from ha.apphbd.model import End, ReplaceRmd
@@ -31,8 +33,11 @@ from ha.apphbd.msg import (
     GetClients,
     Gone,
     Goodbye,
+    Lease,
+    LeaseLapsed,
     Notice,
     ShuttingDown,
+    Watchdog,
 )
 from ha.machine import (
     Arm,
@@ -78,12 +83,16 @@ RMD_START_MS = 8_000
 
 
 class Apphbd:
-    def __init__(self, *, rmd_pid: int | None, watchdog_interval_ms: int | None, short_lives: int) -> None:
+    def __init__(
+        self, *, rmd_pid: int | None, watchdog_interval_ms: int | None, watchdog_timeout_ms: int, short_lives: int,
+        lease_until: Instant | None,
+    ) -> None:  # fmt: skip
         """See `build`."""
         self._rmd_pid = rmd_pid
         self._short_lives = short_lives
         self._started: Instant = 0
         self._watchdog_interval_ms = watchdog_interval_ms
+        self._lease = LeaseWatch(lease_until, watchdog_timeout_ms)
         self._clients: dict[Key, Watched] = {}
         self._applications = Applications(self._clients)
         self._programs = Programs(self._clients)
@@ -134,6 +143,9 @@ class Apphbd:
                 effects.append(Note("critical", text))
             case Stopping() if self._shutting_down:
                 effects.append(Execute("keep", KeepRegistrations(())))  # what is stopped with the node is no failure
+            case Stopping() if self._watchdog_interval_ms is not None and self._lease.in_force:
+                text = "resources may be active, and the cluster's lease was not given back: the watchdog runs on"
+                effects += [Note("critical", text), Execute("end", End())]
             case Stopping() | Wall() | Connected() | Lost():
                 pass
         self._arm_clients(now, effects)
@@ -152,6 +164,8 @@ class Apphbd:
                 self._forget((module, pid))
             case ShuttingDown():
                 self._shutting_down = True
+            case Lease():
+                self._leased(message, now, effects)
             case _:
                 effects.append(Note("error", f"rmd said {type(message).__name__}, which apphbd does not know"))
 
@@ -163,6 +177,9 @@ class Apphbd:
             self._expect(Expect(module="rmd", pid=self._rmd_pid, deadline_ms=RMD_START_MS), now)
         if self._watchdog_interval_ms is not None:
             self._pet(now, effects)
+            self._arm_lease(now, effects)
+            if self._rmd_pid is not None and self._lease.timeout_ms:
+                effects.append(Send(RMD, Watchdog(timeout_ms=self._lease.timeout_ms)))
         effects.append(Execute("registrations", LoadRegistrations()))
 
     def _expect(self, expect: Expect, now: Instant) -> None:
@@ -289,6 +306,8 @@ class Apphbd:
                 self._judge(now, effects)
             case "watchdog":
                 self._pet(now, effects)
+            case "lease":
+                self._lease_ran_out(now, effects)
             case "registrations":
                 effects.append(Execute("keep", self._applications.kept()))
             case _:
@@ -338,9 +357,37 @@ class Apphbd:
 
     def _pet(self, now: Instant, effects: list[Effect]) -> None:
         assert self._watchdog_interval_ms is not None
-        if self._rmd_is_well() and not self._doomed:
+        if self._may_pet(now):
             effects.append(Tickle())
         self._arm("watchdog", now + self._watchdog_interval_ms, effects)
+
+    def _may_pet(self, now: Instant) -> bool:
+        return self._rmd_is_well() and not self._doomed and self._lease.allows(now)
+
+    def _leased(self, lease: Lease, now: Instant, effects: list[Effect]) -> None:
+        if self._watchdog_interval_ms is None:
+            return  # there is nothing to pet
+        was_allowed = self._lease.allows(now)
+        self._lease.told(lease, now, effects)
+        if not was_allowed and self._may_pet(now):
+            effects.append(Tickle())  # it has run down for a while: not only at the next interval
+        self._arm_lease(now, effects)
+
+    def _arm_lease(self, now: Instant, effects: list[Effect]) -> None:
+        due = self._lease.due()
+        if due is not None:
+            self._arm("lease", max(due, now), effects)
+        elif self._armed.pop("lease", None) is not None:
+            effects.append(Disarm("lease"))
+
+    def _lease_ran_out(self, now: Instant, effects: list[Effect]) -> None:
+        if self._lease.fired(now, effects):
+            until = self._lease.until
+            assert until is not None
+            effects.append(Note("critical", "self-fencing: the watchdog has not reset this node: rmd is told to"))
+            if self._rmd_pid is not None:
+                effects.append(Send(RMD, LeaseLapsed(late_ms=now - until)))
+        self._arm_lease(now, effects)
 
     def _rmd_is_well(self) -> bool:
         if self._rmd_pid is None:
@@ -380,7 +427,14 @@ class Apphbd:
         effects.append(Execute("replace-rmd", ReplaceRmd(self._rmd_pid, workers, reason, short_lives)))
 
 
-def build(*, rmd_pid: int | None = None, watchdog_interval_ms: int | None = None, short_lives: int = 0) -> Machine:
-    """`rmd_pid` is None when apphbd runs alone, `watchdog_interval_ms` is None without a watchdog device;
-    `short_lives` counts the rmds before this one that apphbds had to replace soon after their start."""
-    return Apphbd(rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms, short_lives=short_lives)
+def build(
+    *, rmd_pid: int | None = None, watchdog_interval_ms: int | None = None, watchdog_timeout_ms: int = 0,
+    short_lives: int = 0, lease_until: Instant | None = None,
+) -> Machine:  # fmt: skip
+    """`rmd_pid` is None when apphbd runs alone, `watchdog_interval_ms` is None without a watchdog device, whose timeout
+    may be unknown (0: then no lease is ever given); `short_lives` counts the rmds before this one that apphbds had to
+    replace soon after their start; `lease_until` is the lease that a former pair has left, None: none is in force."""
+    return Apphbd(
+        rmd_pid=rmd_pid, watchdog_interval_ms=watchdog_interval_ms, watchdog_timeout_ms=watchdog_timeout_ms,
+        short_lives=short_lives, lease_until=lease_until,
+    )  # fmt: skip

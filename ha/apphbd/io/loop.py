@@ -147,6 +147,8 @@ class Loop:
         self._drain()
         while not self._stopping:
             self._turn()
+        if self._rmd is not None:
+            self._rmd_speaks()  # its last words: a lease given back lets the watchdog be closed in order
         self._events.append(Stopping())
         self._drain()
         self._door.close()

@@ -50,6 +50,7 @@ class Watchdog:
         self.device = device
         # A file as a fake has nothing to set.
         self._is_real = stat.S_ISCHR(os.fstat(self._descriptor).st_mode)
+        self._wanted_ms = timeout_ms
         self._set(WDIOC_SETTIMEOUT, "timeout", timeout_ms)
         self._set(WDIOC_SETPRETIMEOUT, "pre-timeout", pretimeout_ms)
 
@@ -76,6 +77,13 @@ class Watchdog:
         name = _SUPPORT.unpack(support)[2].split(b"\0")[0].decode("ascii", "replace") if support else "a file"
         seconds = f", timeout {_INT.unpack(timeout)[0]} s" if timeout else ""
         return f"watchdog {self.device} ({name}{seconds})"
+
+    def timeout_ms(self) -> int:
+        """What the device itself says; of a file, what was configured. 0: nobody knows."""
+        if not self._is_real:
+            return self._wanted_ms
+        timeout = self._ask(WDIOC_GETTIMEOUT, _INT.size)
+        return int(_INT.unpack(timeout)[0]) * 1000 if timeout else 0
 
     def boot_reasons(self) -> list[str]:
         """Why the machine was reset last, as far as the device knows; empty after an ordinary boot."""

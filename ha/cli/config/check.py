@@ -71,7 +71,9 @@ def examine(root: Root) -> Iterator[Finding]:
         yield Finding("error", str(error))
     else:
         yield from _keys(root, keys)
-    timing = Timing() if ha_cf is None else Timing(keepalive_ms=ha_cf.keepalive_ms, deadtime_ms=ha_cf.deadtime_ms)
+    timing = Timing() if ha_cf is None else Timing(
+        keepalive_ms=ha_cf.keepalive_ms, deadtime_ms=ha_cf.deadtime_ms, tie_breaker_wait_ms=ha_cf.tie_breaker_wait_ms
+    )
     try:
         timing = _with_the_root_pair(root, timing)
     except ConfigError as error:
@@ -127,6 +129,7 @@ def _with_the_cib(data: bytes, timing: Timing) -> Timing:
         fencing=configuration.stonith_enabled,
         takeover_grace_ms=configuration.takeover_grace_ms,
         stop_chain_ms=configuration.stop_chain_ms,
+        watchdog_wait_ms=configuration.watchdog_wait_ms,
     )
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ha.crm.model.self_fencing import least_wait_ms, wait_of
+from ha.crm.model.takeover import HUNG_WORKER_MS, SKEW_DEADTIMES
+
 BACK_MS = 150
 """From the death of heartbeat or rmd to the first word of the next heartbeat worker, on a machine with four busy
 processes per core: 64 to 115 ms were measured, and 139 when a core was dumped (docs/qualification.md)."""
@@ -21,15 +24,12 @@ PAIR_BACK_MS = 500
 MIN_HANG_MS = 50
 """heartbeat is called hung after a third of deadtime, and not before this."""
 
-SKEW_DEADTIMES = 2
-HUNG_WORKER_MS = 1_500
-"""As in ha.crm.core.takeover_grace."""
-
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Milliseconds. `watchdog_timeout_ms`: 0 without a device, or where the device's own holds. `takeover_grace_ms`
-    None: auto. `fencing` None: the CIB is not known, and what depends on it is not judged."""
+    None: auto. `fencing` None: the CIB is not known, and what depends on it is not judged.
+    `watchdog_wait_ms` is stonith-watchdog-timeout, negative: twice the watchdog's timeout."""
 
     keepalive_ms: int = 200
     deadtime_ms: int = 1_000
@@ -38,6 +38,8 @@ class Timing:
     stop_chain_ms: int = 0
     watchdog_interval_ms: int = 1_000
     watchdog_timeout_ms: int = 0
+    watchdog_wait_ms: int = 0
+    tie_breaker_wait_ms: int = 0
     pair_deadline_ms: int = 1_000
     leave_timeout_ms: int = 20 * 60_000
 
@@ -48,6 +50,11 @@ class Timing:
 
     @property
     def auto_grace_ms(self) -> int:
+        return max(self.stopped_ms, wait_of(self.watchdog_wait_ms, self.watchdog_timeout_ms))
+
+    @property
+    def stopped_ms(self) -> int:
+        """After which a node that is cut off has stopped its resources, if the stops succeed."""
         return SKEW_DEADTIMES * self.deadtime_ms + HUNG_WORKER_MS + self.stop_chain_ms
 
     @property
@@ -72,6 +79,7 @@ def breaches(timing: Timing) -> Iterator[Breach]:
     yield from _silence(timing)
     yield from _grace(timing)
     yield from _watchdog(timing)
+    yield from _self_fencing(timing)
     if timing.stop_chain_ms > timing.leave_timeout_ms:
         yield Breach(
             "error", f"leave_timeout_ms {timing.leave_timeout_ms} of rmd.cf is shorter than the longest ordered chain "
@@ -108,12 +116,33 @@ def _grace(timing: Timing) -> Iterator[Breach]:
     """A node that is cut off has stopped its resources before its peers start them."""
     if timing.fencing is not False or not timing.takeover_grace_ms:
         return
-    if timing.takeover_grace_ms < timing.auto_grace_ms:
+    if timing.takeover_grace_ms < timing.stopped_ms:
         yield Breach(
             "error", f"takeover-grace {timing.takeover_grace_ms} ms is shorter than what a node that is cut off may "
-            f"need to stop its resources: {timing.auto_grace_ms} ms ({SKEW_DEADTIMES} deadtimes, {HUNG_WORKER_MS} ms "
+            f"need to stop its resources: {timing.stopped_ms} ms ({SKEW_DEADTIMES} deadtimes, {HUNG_WORKER_MS} ms "
             f"for a worker that hangs, {timing.stop_chain_ms} ms for the longest ordered chain of stops by timeouts)",
             "set takeover-grace to auto, or shorten the timeouts of the stops; 0 says that you accept two copies",
+        )  # fmt: skip
+
+
+def _self_fencing(timing: Timing) -> Iterator[Breach]:
+    """Peers that count on a node's watchdog wait until it must have acted."""
+    timeout_ms = timing.watchdog_timeout_ms
+    wait_ms = wait_of(timing.watchdog_wait_ms, timeout_ms)
+    if not wait_ms:
+        return
+    least_ms = least_wait_ms(timing.deadtime_ms, timeout_ms, timing.tie_breaker_wait_ms)
+    if timeout_ms and wait_ms < least_ms:
+        yield Breach(
+            "error", f"stonith-watchdog-timeout {wait_ms} ms: after its peers have lost it a node may live for "
+            f"{least_ms} ms until its watchdog ({timeout_ms} ms) resets it: it will not fence itself",
+            f"set stonith-watchdog-timeout to {-(-least_ms // 1000)}s or more",
+        )  # fmt: skip
+    if timing.fencing is False and timing.takeover_grace_ms and timing.takeover_grace_ms < wait_ms:
+        yield Breach(
+            "error", f"takeover-grace {timing.takeover_grace_ms} ms is shorter than stonith-watchdog-timeout "
+            f"{wait_ms} ms: peers do not wait for the watchdog of a node whose stops fail",
+            "set takeover-grace to auto",
         )  # fmt: skip
 
 

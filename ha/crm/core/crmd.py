@@ -34,6 +34,7 @@ from ha.crm.core.status import StatusKeeper
 from ha.crm.core.takeover_grace import TakeoverGrace
 from ha.crm.core.timeline import Timeline
 from ha.crm.core.transition import Transition
+from ha.crm.core.watchdog_lease import WatchdogLease
 from ha.crm.model.history import is_failure
 from ha.crm.model.status import SHUTDOWN
 from ha.heartbeat.msg import LinkStatus, ModuleStatus, NodeStatus
@@ -55,8 +56,8 @@ from ha.machine import (
     Wall,
 )
 from ha.pe.msg import Scheduled
-from ha.rmd.msg import LeaveCluster, StartWorker, StopWorker
-from ha.stonith.msg import Fenced
+from ha.rmd.msg import LeaveCluster, StartWorker, StopWorker, WatchdogArmed
+from ha.stonith.msg import Fenced, SelfFencing
 from ha.te.msg import RequestAction, TransitionDone
 
 COMPATIBLE_WITH = "2.1.5"
@@ -92,6 +93,7 @@ class Crmd:
         self.orders = Orders(self)
         self.requests = Requests(self)
         self.alerts = Alerts(self)
+        self.lease = WatchdogLease(self)
         self.in_charge = False
         self.was_dc_before = False
         self.stopping = False
@@ -204,12 +206,14 @@ class Crmd:
                 self.join.ask_history()
         elif module == "stonithd":
             self.fencing.linked()
+            self.lease.ask_option()
         elif module == "attrd":
             self.failures.linked()
             self.shutdown.told = False
             self.shutdown.tell()
         elif module == "rmd":
             self.start_engines()
+            self.lease.renew()
         else:
             self._stop_needless(module)
         self.alerts.flush()
@@ -220,6 +224,7 @@ class Crmd:
             self.shutdown.client_gone(peer)
             return
         self.context.linked.discard(peer.module)
+        self.lease.unlinked(peer.module)
         if peer.module == "pengine":
             self.scheduling.engine_lost()
             self.start_engines()
@@ -247,6 +252,7 @@ class Crmd:
     # Membership ------------------------------------------------------------------------------------------------------
 
     def membership(self, event: MembershipEvent) -> None:
+        self.lease.ccm_spoke()
         if event.event == "NOT_PRIMARY":
             self.context.in_doubt = True
             self.timeline.doubt()
@@ -497,6 +503,7 @@ class Crmd:
         self.orders.history(message, confirming=self.join.owes_history)
         self.shutdown.history(message)
         self.join.history(message)
+        self.lease.history(message)
 
     def fenced(self, message: Fenced) -> None:
         self.alerts.fencing_ended(message)
@@ -539,6 +546,8 @@ _LOCAL: dict[tuple[str, type], Callable[[Crmd, Any], None]] = {
     ("pengine", Scheduled): lambda crmd, m: crmd.scheduling.scheduled(m),
     ("tengine", RequestAction): lambda crmd, m: crmd.transition.requested(m),
     ("tengine", TransitionDone): lambda crmd, m: crmd.transition.done(m),
+    ("stonithd", SelfFencing): lambda crmd, m: crmd.lease.option_told(m.wait_ms),
+    ("rmd", WatchdogArmed): lambda crmd, m: crmd.lease.watchdog_armed(m.timeout_ms),
     ("rmd", LeaveCluster): lambda crmd, m: crmd.shutdown.asked(None, None),
 }
 
@@ -576,5 +585,6 @@ _TIMERS: dict[str, Callable[[Crmd, str], None]] = {
     "orders": lambda crmd, timer: crmd.orders.fired(timer),
     "requests": lambda crmd, timer: crmd.requests.fired(timer),
     "shutdown": lambda crmd, timer: crmd.shutdown.fired(timer),
+    "lease": lambda crmd, timer: crmd.lease.renew(),
     "engines": lambda crmd, timer: crmd.start_engines(),
 }

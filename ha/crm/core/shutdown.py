@@ -160,6 +160,8 @@ class Shutdown:
         if module == "heartbeat" and self.nothing_runs:
             self.context.send("heartbeat", NothingRuns())
         elif module == "rmd":
+            if self.nothing_runs:
+                self.crmd.lease.give_back()
             self.context.send("rmd", LeftCluster(nothing_runs=self.nothing_runs))
 
     def client_gone(self, client: Client) -> None:

@@ -5,7 +5,9 @@
 * Fencing is enabled: at once; the policy engine makes it unclean and has it fenced before its resources move.
 * Fencing is not enabled: only after the takeover grace. Until then the status keeps it as it was, and orders for it
   wait. `takeover-grace=auto` is the detection skew, a worker that hangs on the cut-off node when it should stop, and
-  the longest ordered chain of stops by timeouts; 0 is the operator's explicit choice to risk two copies, warned of.
+  the longest ordered chain of stops by timeouts; and not less than stonith-watchdog-timeout: then a node that fences
+  itself has been reset, whatever became of its stops. 0 is the operator's explicit choice to risk two copies, warned
+  of.
 
 Every crmd notes when it saw a node go, so that a new DC does not begin the grace anew.
 """
@@ -17,17 +19,12 @@ from typing import TYPE_CHECKING
 
 from ha.ccm.msg import View
 from ha.crm.core.context import Context
+from ha.crm.model.self_fencing import wait_of
+from ha.crm.model.takeover import HUNG_WORKER_MS, SKEW_DEADTIMES
 from ha.machine import Instant
 
 if TYPE_CHECKING:
     from ha.crm.core.crmd import Crmd
-
-SKEW_DEADTIMES = 2
-"""The cut-off node notices at most one deadtime later than its peers, and ccm there needs a moment: twice is enough."""
-
-HUNG_WORKER_MS = 1_500
-"""One of the cut-off node's workers may hang just then: its deadline of a second, then its successor's start and what
-it has to read and to be told again (half a second: 60 to 250 ms were measured, on a busy machine more)."""
 
 
 @dataclass(slots=True)
@@ -64,7 +61,8 @@ class TakeoverGrace:
             return configuration.takeover_grace_ms
         settings = self.context.settings
         skew_ms = SKEW_DEADTIMES * settings.deadtime_ms + settings.tie_breaker_wait_ms
-        return skew_ms + HUNG_WORKER_MS + configuration.stop_chain_ms
+        stopped_ms = skew_ms + HUNG_WORKER_MS + configuration.stop_chain_ms
+        return max(stopped_ms, wait_of(configuration.watchdog_wait_ms, self.crmd.lease.watchdog_timeout_ms or 0))
 
     def review(self) -> None:
         """The DC, whenever it has read the CIB or the view changed: who of the status is not in the view?"""

@@ -12,6 +12,7 @@ from ha.crm.model.stop_chain import longest_stop_chain_ms
 from ha.pe.model.values import boolean, integer, milliseconds
 
 BOOTSTRAP_SET = "cib-bootstrap-options"
+AUTO = -1
 DEFAULT_RECHECK_MS = 15 * 60_000
 DEFAULT_SHUTDOWN_ESCALATION_MS = 20 * 60_000
 
@@ -30,6 +31,8 @@ class Configuration:
     shutdown_escalation_ms: int = DEFAULT_SHUTDOWN_ESCALATION_MS
     batch_limit: int = 0
     stop_chain_ms: int = 0
+    watchdog_wait_ms: int = 0
+    """stonith-watchdog-timeout; negative: twice the watchdog's timeout; 0: nodes do not fence themselves."""
     options: Mapping[str, str] = field(default_factory=dict)
     node_ids: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,6 +48,7 @@ def read_configuration(configuration: etree._Element) -> Configuration:
         recheck_interval_ms=flag.time_ms("cluster-recheck-interval", DEFAULT_RECHECK_MS),
         shutdown_escalation_ms=flag.time_ms("shutdown-escalation", DEFAULT_SHUTDOWN_ESCALATION_MS),
         batch_limit=max(0, integer(options.get("batch-limit", "0")) or 0),
+        watchdog_wait_ms=flag.watchdog_wait_ms(),
         stop_chain_ms=longest_stop_chain_ms(configuration),
         options=options,
         node_ids={
@@ -81,6 +85,10 @@ class _Flags:
         """None for auto, and for what is no time: the safe reading of a mistake."""
         value = milliseconds(self.options.get("takeover-grace"))
         return value if value is not None and value >= 0 else None
+
+    def watchdog_wait_ms(self) -> int:
+        text = self.options.get("stonith-watchdog-timeout", "")
+        return AUTO if text.strip().startswith("-") else milliseconds(text) or 0
 
     def time_ms(self, name: str, default_ms: int) -> int:
         value = milliseconds(self.options.get(name))

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 
 from supervisor.states import ProcessStates
 
-from ha.apphbd.msg import Beat, ClientEvent, Expect, Gone, Promised, ShuttingDown
+from ha.apphbd.msg import (
+    Beat,
+    ClientEvent,
+    Expect,
+    Gone,
+    LeaseLapsed,
+    Promised,
+    ShuttingDown,
+    Watchdog,
+)
 from ha.ipc.codec import CodecError
 from ha.machine import Instant, Message
 from ha.rmd.core.pair import PairWatch
 from ha.rmd.io import evidence
+from ha.rmd.io.lease import LeaseKeeper
 from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.model import APPHBD, Escalation, Settings
 
@@ -34,6 +44,7 @@ class Guard:
         self.supervisor = supervisor
         self.channel = Channel(settings)
         self.beat_line = BeatLine()
+        self.lease = LeaseKeeper(supervisor, self)
         self._interval_ms = settings.pair_interval_ms
         self._reset = reset
         self._watch = PairWatch(APPHBD_START_MS, settings.pair_deadline_ms)
@@ -65,6 +76,7 @@ class Guard:
 
     def _tell_everything(self, apphbd: Worker) -> None:
         self.channel.beat()
+        self.lease.tell()
         for worker in self.supervisor.workers():
             if worker is not apphbd and worker.pid:
                 self._expect(worker)
@@ -151,6 +163,11 @@ class Guard:
                     self.supervisor.warn(text)
                 if message.name:
                     self.supervisor.recoveries.heard(message)
+            case Watchdog(timeout_ms=timeout_ms):
+                self.lease.watchdog_timeout_ms = timeout_ms
+                self.supervisor.watchdog_is_armed(timeout_ms)
+            case LeaseLapsed(late_ms=late_ms):
+                self._reset(f"self-fencing: the lease ran out {late_ms} ms ago, and the watchdog has not acted")
             case Promised(module=module, pid=pid):
                 worker = self.supervisor.worker(module)
                 if worker is not None and worker.pid == pid and worker.notify is not None:

@@ -34,6 +34,7 @@ from ha.rmd.core.dependants import dependants_of
 from ha.rmd.core.handover import Handover, rounds
 from ha.rmd.io import evidence, handover, image
 from ha.rmd.io.guard import UNCONFIRMED_KILL_MS, Guard
+from ha.rmd.io.lease import LeaseKeeper
 from ha.rmd.io.options import RootOptions
 from ha.rmd.io.pair import BeatLine, Channel
 from ha.rmd.io.process import Worker
@@ -379,7 +380,17 @@ class RootSupervisor(Supervisor):
     def crmd_has_left(self, *, nothing_runs: bool) -> None:
         self._depart(self._departure.left(self._alive(), self.now(), nothing_runs=nothing_runs))
 
+    @property
+    def lease(self) -> LeaseKeeper:
+        return self._guard.lease
+
+    def watchdog_is_armed(self, timeout_ms: int) -> None:
+        if self._requests is not None:
+            self._requests.watchdog_is_armed(timeout_ms)
+
     def resources_are_stopped(self, failed: tuple[str, ...]) -> None:
+        if not failed:
+            self.lease.release()
         self._depart(self._departure.stopped(failed))
 
     def _depart(self, orders: list[Order]) -> None:

@@ -15,11 +15,14 @@ from ha.rmd.msg import (
     GetWorkers,
     LeaveCluster,
     LeftCluster,
+    ReleaseLease,
+    RenewLease,
     ResetNode,
     ResourcesStopped,
     StartWorker,
     StopResources,
     StopWorker,
+    WatchdogArmed,
     WorkerLine,
     Workers,
 )
@@ -79,7 +82,12 @@ class Requests:
     def note_link(self, text: str) -> None:
         self.supervisor.options.logger.info(text)
 
+    def watchdog_is_armed(self, timeout_ms: int) -> None:
+        self._door.send(CRMD, WatchdogArmed(timeout_ms=timeout_ms))
+
     def linked(self, peer: Local | Client) -> None:
+        if peer == CRMD and self.supervisor.lease.watchdog_timeout_ms:
+            self.watchdog_is_armed(self.supervisor.lease.watchdog_timeout_ms)
         if (order := self._standing.get(peer)) is not None:
             self._door.send(peer, order)
 
@@ -103,6 +111,10 @@ class Requests:
             case ResourcesStopped(failed=failed) if peer in (LRMD, HARESOURCES):
                 self._standing.pop(peer, None)
                 self.supervisor.resources_are_stopped(tuple(failed))
+            case RenewLease(until=until) if peer == CRMD:
+                self.supervisor.lease.renew(until)
+            case ReleaseLease() if peer == CRMD:
+                self.supervisor.lease.release()
             case ResetNode(reason=reason):
                 self._reset(reason)
             case _:

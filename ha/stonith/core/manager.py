@@ -85,9 +85,11 @@ from ha.stonith.msg import (
     ForgetFenceHistory,
     GetFenceHistory,
     GetFencingStatus,
+    GetSelfFencing,
     KnownFences,
     ListDevices,
     RunDevice,
+    SelfFencing,
 )
 
 CCM = Local("ccm")
@@ -113,6 +115,9 @@ class FenceManager:
         self._leader = Leader(node=node, registry=self._registry, log=self._log, run_here=self._run_here)
         self._drills = DrillMaster(node=node, registry=self._registry, hands=self._hands)
         self._disarmed = False
+        self._asks_self_fencing = False
+        """The crmd here has: it is told of changes."""
+        self._told_wait_ms: int | None = None
         self._executor: Executor | None = None
         self._held: deque[Event] | None = deque()  # None once adoption is over
         self._outcomes: OrderedDict[str, DeviceRan] = OrderedDict()
@@ -239,6 +244,9 @@ class FenceManager:
                 return self._device_operation(message, now)
             case (Local("crmd") | Client()), FenceNode():
                 return [*self._learn_view(message.view), *self._leader.fence(message, sender, now)]
+            case Local("crmd"), GetSelfFencing():
+                self._asks_self_fencing, self._told_wait_ms = True, None
+                return self._tell_self_fencing()
             case Client(), _:
                 return self._receive_from_program(sender, message, now)
             case Remote(node, "stonithd"), RunDevice():
@@ -344,11 +352,19 @@ class FenceManager:
     def _configured(self, now: Instant) -> list[Effect]:
         """After any reading: ask devices that say themselves what they reach, then begin what waited for this."""
         effects: list[Effect] = []
+        effects += self._tell_self_fencing()
         for device in self._registry.wants_list(self._node):
             if self._hands().find(f"list {device.id}") is None:
                 effects += self._hands().submit(self._list_task(device), now)
         effects += self._drills.configured(now) + self._watch_disarming(now)
         return effects + self._leader.begin_held(now)
+
+    def _tell_self_fencing(self) -> list[Effect]:
+        wait_ms = self._registry.configuration.options.watchdog_wait_ms
+        if not self._asks_self_fencing or not self._registry.known or wait_ms == self._told_wait_ms:
+            return []
+        self._told_wait_ms = wait_ms
+        return [Send(CRMD, SelfFencing(wait_ms=wait_ms))]
 
     def _watch_disarming(self, now: Instant) -> list[Effect]:
         """Say it when fencing is disarmed, and when it is armed again."""

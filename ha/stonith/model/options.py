@@ -7,6 +7,7 @@
 | fencing-drill-interval | 1h | how often each node tries each device that it may use; 0: never |
 | fencing-disarmed-until | 0 | Unix time until which the cluster fences nobody (`ha fencing disarm`) |
 | fencing-mass-limit | 0 | more lost nodes than this within a minute, and the further ones wait; 0: no brake |
+| stonith-watchdog-timeout | 0 | when a lost node counts as reset by its watchdog; -1: twice its timeout; 0: never |
 | fencing-mass-hold | 5min | how long they wait for a node to come back, or for a person |
 """
 
@@ -22,6 +23,7 @@ BOOTSTRAP_SET = "cib-bootstrap-options"
 DEFAULT_DRILL_INTERVAL_MS = 3_600_000
 MIN_DRILL_INTERVAL_MS = 10_000
 DEFAULT_MASS_HOLD_MS = 300_000
+AUTO = -1
 MAX_UNIX_S = 1 << 40
 FALSE_WORDS = frozenset({"false", "off", "no", "n", "0"})
 
@@ -33,6 +35,8 @@ class FencingOptions:
     disarmed_until_s: int = 0
     mass_limit: int = 0
     mass_hold_ms: int = DEFAULT_MASS_HOLD_MS
+    watchdog_wait_ms: int = 0
+    """stonith-watchdog-timeout; AUTO: twice the watchdog's own."""
 
     def disarmed_at(self, unix_s: float) -> bool:
         return unix_s < self.disarmed_until_s
@@ -56,6 +60,7 @@ def read_options(configuration: etree._Element) -> tuple[FencingOptions, list[st
             complaints.append(f"{name}={text!r} is no length of time: {default_ms // 1000} s is used")
         return duration_ms(text) if DURATION.fullmatch(text) else default_ms
 
+    is_auto = given.get("stonith-watchdog-timeout", "").strip().startswith("-")
     interval_ms = duration("fencing-drill-interval", DEFAULT_DRILL_INTERVAL_MS)
     enabled = given.get("stonith-enabled", given.get("fencing-enabled", "true")).lower() not in FALSE_WORDS
     options = FencingOptions(
@@ -64,6 +69,7 @@ def read_options(configuration: etree._Element) -> tuple[FencingOptions, list[st
         disarmed_until_s=number("fencing-disarmed-until", MAX_UNIX_S),
         mass_limit=number("fencing-mass-limit", 1_000),
         mass_hold_ms=duration("fencing-mass-hold", DEFAULT_MASS_HOLD_MS),
+        watchdog_wait_ms=AUTO if is_auto else duration("stonith-watchdog-timeout", 0),
     )
     return options, complaints
 

@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 
 from ha.cli.config.check import examine
 from ha.cli.config.timing_conditions import (
-    HUNG_WORKER_MS,
     MIN_HANG_MS,
-    SKEW_DEADTIMES,
     Timing,
     breaches,
     least_deadtime_ms,
 )
-from ha.crm.core import takeover_grace
 from ha.heartbeat import daemon as heartbeat
 from ha.heartbeat.model.ha_cf import PROFILES
 from ha.rmd.model import Settings
@@ -27,6 +24,8 @@ from tests.unit.cli.test_for_people import CIB, node
 
 UNFENCED = Timing(fencing=False, stop_chain_ms=40_000)
 FENCED = Timing(fencing=True, stop_chain_ms=40_000)
+PETTED = replace(FENCED, watchdog_timeout_ms=10_000)
+SELF = "stonith-watchdog-timeout"
 
 
 def weights(timing: Timing) -> list[tuple[str, str]]:
@@ -59,6 +58,16 @@ def weights(timing: Timing) -> list[tuple[str, str]]:
         (replace(UNFENCED, stop_chain_ms=0, watchdog_timeout_ms=4_299), []),
         (replace(UNFENCED, stop_chain_ms=0, watchdog_timeout_ms=4_300), [("warning", "a frozen")]),
         (replace(UNFENCED, takeover_grace_ms=0, watchdog_timeout_ms=60_000), []),
+        # self-fencing: a deadtime, a hung worker, the lease, the watchdog, a margin; and the grace is not shorter
+        (replace(PETTED, watchdog_wait_ms=15_999), [("error", f"{SELF} 15999")]),
+        (replace(PETTED, watchdog_wait_ms=16_000), []),
+        (replace(PETTED, watchdog_wait_ms=16_000, tie_breaker_wait_ms=1), [("error", f"{SELF} 16000")]),
+        (replace(PETTED, watchdog_timeout_ms=5_999, watchdog_wait_ms=-1), [("error", f"{SELF} 11998")]),
+        (replace(PETTED, watchdog_timeout_ms=6_000, watchdog_wait_ms=-1), []),
+        (replace(FENCED, watchdog_wait_ms=-1), []),  # without a device nothing is counted on
+        (replace(UNFENCED, watchdog_timeout_ms=30_000, watchdog_wait_ms=-1, takeover_grace_ms=59_999),
+         [("error", "takeover-grace 59999")]),
+        (replace(UNFENCED, watchdog_timeout_ms=30_000, watchdog_wait_ms=-1), []),
         # leaving
         (replace(FENCED, leave_timeout_ms=39_999), [("error", "leave_timeout_ms 39999")]),
         (replace(FENCED, leave_timeout_ms=40_000), []),
@@ -78,7 +87,6 @@ def test_the_deadtime_that_is_recommended_is_enough(keepalive_ms: int, deadtime_
 
 
 def test_what_is_assumed_of_the_other_modules_is_so() -> None:
-    assert (takeover_grace.SKEW_DEADTIMES, takeover_grace.HUNG_WORKER_MS) == (SKEW_DEADTIMES, HUNG_WORKER_MS)
     assert heartbeat.MIN_HANG_DEADLINE_MS == MIN_HANG_MS
     default, timing = PROFILES["default"], Timing()
     assert (default.keepalive_ms, default.deadtime_ms) == (timing.keepalive_ms, timing.deadtime_ms)
