@@ -141,17 +141,21 @@ class Apphbd:
             case Finished(outcome=outcome):
                 text = f"rmd could not be replaced: {outcome}; the watchdog is petted no more"
                 effects.append(Note("critical", text))
-            case Stopping() if self._shutting_down:
-                effects.append(Execute("keep", KeepRegistrations(())))  # what is stopped with the node is no failure
-            case Stopping() if self._watchdog_interval_ms is not None and self._lease.in_force:
-                text = "resources may be active, and the cluster's lease was not given back: the watchdog runs on"
-                effects += [Note("critical", text), Execute("end", End())]
-            case Stopping() | Wall() | Connected() | Lost():
+            case Stopping():
+                self._stop(effects)
+            case Wall() | Connected() | Lost():
                 pass
         self._arm_clients(now, effects)
         if self._applications.changed and "registrations" not in self._armed:
             self._arm("registrations", now + SAVE_DELAY_MS, effects)
         return effects
+
+    def _stop(self, effects: list[Effect]) -> None:
+        if self._shutting_down:
+            effects.append(Execute("keep", KeepRegistrations(())))  # what is stopped with the node is no failure
+        if self._watchdog_interval_ms is not None and self._lease.in_force:
+            text = "resources may be active, and the cluster's lease was not given back: the watchdog runs on"
+            effects += [Note("critical", text), Execute("end", End())]
 
     def _obey(self, message: Message, now: Instant, effects: list[Effect]) -> None:
         match message:

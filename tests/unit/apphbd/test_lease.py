@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ha.apphbd.core import build
 from ha.apphbd.io import lease_file
 from ha.apphbd.model import End
-from ha.apphbd.msg import LEASE_MS, Beat, Expect, Lease, LeaseLapsed, Watchdog
+from ha.apphbd.msg import LEASE_MS, Beat, Expect, Lease, LeaseLapsed, ShuttingDown, Watchdog
 from ha.machine import (
     Arm,
     Disarm,
@@ -141,10 +141,15 @@ def test_a_new_apphbd_goes_on_with_what_is_left() -> None:
     assert node.pets == [4_000]
 
 
+@pytest.mark.parametrize("with_the_node", [False, True])
 @pytest.mark.parametrize(("until", "armed"), [(None, False), (2_500, True)])
-def test_the_device_is_closed_in_order_only_without_a_lease(until: int | None, armed: bool) -> None:
+def test_the_device_is_closed_in_order_only_without_a_lease(
+    until: int | None, armed: bool, with_the_node: bool
+) -> None:
     node = Node()
     node.lease(until)
+    if with_the_node:
+        node.step(Received(RMD, ShuttingDown()))
     node.step(Stopping())
     assert any(isinstance(e, Execute) and isinstance(e.request, End) for e in node.heard) is armed
 
