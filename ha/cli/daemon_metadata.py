@@ -61,8 +61,8 @@ CONTROLLER = (
     Parameter("join-finalization-timeout", "time", "30min", f"Longest end of a join ({NO_EFFECT})"),
     Parameter("transition-delay", "time", "0s", f"Pause before a transition ({NO_EFFECT})"),
     Parameter("crmd-transition-delay", "time", "0s", f"Older name of transition-delay ({NO_EFFECT})"),
-    Parameter("stonith-watchdog-timeout", "time", "0", "When a node that is lost counts as reset by its watchdog "
-              f"({NO_EFFECT})"),
+    Parameter("stonith-watchdog-timeout", "time", "0", "When a node that is lost counts as reset by its watchdog; "
+              "-1: twice the watchdog's timeout, 0: nodes do not fence themselves"),
     Parameter("stonith-max-attempts", "integer", "10", f"Failed fencings before giving up ({NO_EFFECT})"),
 )  # fmt: skip
 
