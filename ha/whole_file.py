@@ -25,9 +25,7 @@ def replace(target: Path, data: bytes, *, mode: int = 0o600, durable: bool = Tru
     try:
         try:
             os.fchmod(descriptor, mode)  # whatever the umask says
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            write_all(descriptor, data)
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -38,10 +36,17 @@ def replace(target: Path, data: bytes, *, mode: int = 0o600, durable: bool = Tru
             os.unlink(temporary)
         raise
     if durable:
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on stable storage. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

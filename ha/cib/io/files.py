@@ -22,6 +22,7 @@ from ha.cib.model.parse import MAX_DOCUMENT_BYTES
 from ha.cib.model.refusal import Refusal
 from ha.cib.model.store import CheckpointCib
 from ha.cib.msg import Version
+from ha.whole_file import sync_folder, write_all
 
 MAX_BACKUPS = 100
 MAX_DROPPED = 50
@@ -41,20 +42,6 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _hash(data: bytes) -> str:
@@ -106,7 +93,7 @@ class CibFiles:
         is_new = not path.exists()
         self._journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         if is_new:
-            _sync_folder(self.folder)  # syncing the file alone does not promise that its name stays
+            sync_folder(self.folder)  # syncing the file alone does not promise that its name stays
         size = os.fstat(self._journal).st_size
         if size > MAX_JOURNAL_FILE_BYTES:
             raise OSError(f"{path} is {size} bytes long; the limit is {MAX_JOURNAL_FILE_BYTES}")
@@ -146,12 +133,12 @@ class CibFiles:
         # Each name is certain before the next is replaced: a power cut may otherwise keep the later one alone, and a
         # new document without its digest, or a new journal without its document, has lost what the old ones held.
         write_file(sig, "\n".join([_hash(data), *old, ""]).encode())
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         write_file(path, data)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         journal = b"".join(_FRAME.pack(len(record), zlib.crc32(record)) + record for record in request.records)
         write_file(self.folder / "journal", journal)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self.close()
         self._journal = os.open(self.folder / "journal", os.O_RDWR | os.O_CLOEXEC)
         self._good_bytes, self._is_torn = os.lseek(self._journal, 0, os.SEEK_END), False
@@ -174,7 +161,7 @@ class CibFiles:
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         path = self.folder / f"dropped-{version}-{_hash(xml)[:8]}.xml"
         write_file(path, xml + b"\n")
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         kept = sorted(self.folder.glob("dropped-*.xml"), key=lambda p: p.stat().st_mtime_ns)
         for old in kept[:-MAX_DROPPED]:
             os.unlink(old)

@@ -50,7 +50,7 @@ def _target(root: etree._Element, user: etree._Element) -> list[etree._Element]:
     rules = [rule for rule in user if rule.tag in _KINDS]
     made: list[etree._Element] = []
     if rules:
-        role = etree.Element("acl_role", {"id": _free_id(root, f"auto-{name}")})
+        role = etree.Element("acl_role", {"id": free_id(root, f"auto-{name}")})
         role.extend(_permission(rule) for rule in rules)
         etree.SubElement(target, "role", {"id": role.get("id", "")})
         made.append(role)
@@ -59,7 +59,8 @@ def _target(root: etree._Element, user: etree._Element) -> list[etree._Element]:
     return [*made, target]
 
 
-def _free_id(root: etree._Element, wanted: str) -> str:
+def free_id(root: etree._Element, wanted: str) -> str:
+    """`wanted`, with a number when something is called so already."""
     taken = {element.get("id") for element in root.iter(etree.Element)}
     candidate, number = wanted, 1
     while candidate in taken:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ha.whole_file import sync_folder
+
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
@@ -40,7 +42,7 @@ def place(files: Sequence[NewFile]) -> None:
             _write(file)
             written.append(file.path)
         for folder in {file.path.parent for file in files}:
-            _sync(folder)
+            sync_folder(folder)
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
@@ -62,11 +64,3 @@ def _write(file: NewFile) -> None:
         os.link(new, file.path)  # unlike a rename, it refuses a name that is taken
     finally:
         new.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from ha import whole_file
 from ha.cib.core.machine import Cib
 from ha.cib.io import files
 from ha.cib.io.files import CibFiles
@@ -47,7 +48,7 @@ class Call:
 
 @dataclass
 class RecordingOs:
-    """Stands in for the module `os` in ha.cib.io.files: does the same, and keeps a record of it."""
+    """Stands in for the module `os` in ha.cib.io.files and ha.whole_file: does the same, and keeps a record of it."""
 
     folder: Path
     calls: list[Call] = field(default_factory=list)
@@ -159,12 +160,14 @@ class FailingOs(RecordingOs):
 
 @contextlib.contextmanager
 def recorded_by(record: RecordingOs) -> Iterator[None]:
-    """All that ha.cib.io.files does goes through `record`."""
-    vars(files)["os"] = record
+    """All that ha.cib.io.files and ha.whole_file do goes through `record`."""
+    for module in (files, whole_file):
+        vars(module)["os"] = record
     try:
         yield
     finally:
-        vars(files)["os"] = os
+        for module in (files, whole_file):
+            vars(module)["os"] = os
 
 
 @dataclass

@@ -23,7 +23,7 @@ def test_no_cut_loses_an_acknowledged_configuration() -> None:
 
 
 def test_names_that_are_not_synced_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_sync_folder", lambda folder: None)
+    monkeypatch.setattr(files, "sync_folder", lambda folder: None)
     assert play(CUTS, seed=3)[1]
 
 

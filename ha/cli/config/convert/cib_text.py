@@ -10,6 +10,7 @@ from lxml import etree
 
 from ha.cib.model.document import Document
 from ha.cib.model.references import dangling, duplicates
+from ha.cib.model.upgrade import free_id
 from ha.cib.schema import load as load_schema
 from ha.cli.config.convert.model import ConversionError
 
@@ -61,16 +62,6 @@ def take(element: etree._Element, name: str) -> str | None:
     if value is not None:
         del element.attrib[name]
     return value
-
-
-def free_id(root: etree._Element, wanted: str) -> str:
-    """`wanted`, with a number when something is called so already."""
-    taken = {element.get("id") for element in root.iter(etree.Element)}
-    candidate, number = wanted, 1
-    while candidate in taken:
-        number += 1
-        candidate = f"{wanted}-{number}"
-    return candidate
 
 
 def text_of(root: etree._Element) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from lxml import etree
 
 from ha.cib.model.document import attributes_of
-from ha.cli.config.convert.cib_text import free_id, take
+from ha.cib.model.upgrade import free_id
+from ha.cli.config.convert.cib_text import take
 from ha.cli.config.convert.model import Remarks
 
 RESOURCES = ("primitive", "group", "clone", "master_slave")

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from ha.cib.model.upgrade import free_id
 from ha.cli.config.convert.agent_arguments import ADDRESS_AGENT, ocf_parameters
-from ha.cli.config.convert.cib_text import add_pairs, check_valid, free_id, new_cib, option, section, text_of
+from ha.cli.config.convert.cib_text import add_pairs, check_valid, new_cib, option, section, text_of
 from ha.cli.config.convert.legacy_ha_cf import HaCfRewrite, rewrite
 from ha.cli.config.convert.model import Conversion, ConversionError, Remarks
 from ha.haresources.model.haresources import Group, Haresources, HaresourcesError, Resource, parse

@@ -15,9 +15,9 @@ from ha.cib.model.edit import Transaction
 from ha.cib.model.operations import schema_number
 from ha.cib.model.parse import parse
 from ha.cib.model.refusal import Refusal
-from ha.cib.model.upgrade import upgrade_acls
+from ha.cib.model.upgrade import free_id, upgrade_acls
 from ha.cli.config.convert import dtd_cib
-from ha.cli.config.convert.cib_text import check_valid, free_id, option, take, text_of
+from ha.cli.config.convert.cib_text import check_valid, option, take, text_of
 from ha.cli.config.convert.model import Conversion, ConversionError, Remarks
 
 TO_DEFAULTS = {
