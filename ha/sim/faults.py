@@ -286,6 +286,36 @@ def isolate_slow_node(trouble: Trouble) -> None:
     isolate_node(trouble)
 
 
+STUCK_MS = 30_000
+
+
+def isolate_stuck_node(trouble: Trouble) -> None:
+    """Cut a node off whose stops hang: its watchdog has to reset it. In the end the operator does, if it has not."""
+    node = trouble.node()
+    boot = node.boot
+    stuck = Misbehaviour("hangs", "", "stop", node=node.name)
+    trouble.cluster.misbehave(stuck)
+    for other in trouble.cluster.world.nodes:
+        if other != node.name:
+            trouble.cluster.cut(node.name, other)
+            trouble.at(STUCK_MS, lambda other=other: _mend(trouble, node.name, other))  # type: ignore[misc]
+
+    def free() -> None:
+        stuck.count = 0
+        if node.powered and node.boot == boot:
+            node.power_cycle("the operator resets it")
+
+    trouble.at(STUCK_MS - 1, free)
+
+
+def freeze_host(trouble: Trouble) -> None:
+    """Longer than its watchdog lets it: no process runs, and the device does not stand still."""
+    node = trouble.node()
+    if node.powered and not node.paused:
+        node.pause()
+        trouble.later(5_000, 40_000, node.resume)
+
+
 def break_switch(trouble: Trouble) -> None:
     kind = trouble.chance.choice(("fails", "hangs", "slow"))
     fault = SwitchFault(kind, extra_ms=5_000, count=trouble.chance.randrange(1, 3))  # type: ignore[arg-type]
@@ -363,6 +393,12 @@ EVERYTHING: tuple[Troublemaker, ...] = (
     *HARMLESS, pause_node, pause_node, break_stop, break_switch, hurry_node,
 )  # fmt: skip
 """With fencing."""
+
+SELF_FENCING: tuple[Troublemaker, ...] = (
+    *WORKERS, *NETWORK, pull_the_plug, shut_down_node, standby_node, break_resource, isolate_stuck_node,
+    isolate_stuck_node, freeze_host, pause_node,
+)  # fmt: skip
+"""What watchdogs cover without fencing; but stops that hang on a member, which nobody resets."""
 
 FAULT_PAUSE_US = (20 * MS, 4 * SECOND)
 """Between two faults: short enough that they meet, long enough that recoveries are also seen to end."""

@@ -148,15 +148,20 @@ def make_world(names: list[str], options: dict[str, str], seed: int, wrap: Wrap 
 
 
 def swarm_configuration(plan: Plan) -> list[str]:
-    """A single resource, a group, and what orders and keeps apart others."""
+    """A single resource, a group, and what orders and keeps apart others.
+
+    With watchdogs stops have so little time that the grace is shorter than the wait for a watchdog: that wait counts.
+    """
+    stop = " op stop timeout=2s" if plan.watchdog_ms else ""
     fencing = ["primitive fence stonith:fence_switch op monitor interval=60s"] if plan.fencing else []
     return [
-        f"property stonith-enabled={'true' if plan.fencing else 'false'}",
+        f"property stonith-enabled={'true' if plan.fencing else 'false'}"
+        + (" stonith-watchdog-timeout=-1" if plan.watchdog_ms else ""),
         *fencing,
-        "primitive web ocf:heartbeat:Dummy op monitor interval=10s",
-        "primitive ip ocf:heartbeat:Dummy op monitor interval=5s",
-        "primitive fs ocf:heartbeat:Dummy op monitor interval=20s",
-        "primitive db ocf:heartbeat:Dummy meta migration-threshold=3 op monitor interval=15s",
+        f"primitive web ocf:heartbeat:Dummy op monitor interval=10s{stop}",
+        f"primitive ip ocf:heartbeat:Dummy op monitor interval=5s{stop}",
+        f"primitive fs ocf:heartbeat:Dummy op monitor interval=20s{stop}",
+        f"primitive db ocf:heartbeat:Dummy meta migration-threshold=3 op monitor interval=15s{stop}",
         "group site ip fs",
         "colocation apart -inf: db web",
         "order after site web",

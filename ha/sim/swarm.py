@@ -24,6 +24,7 @@ from ha.sim.faults import (
     EVERYTHING,
     FAULT_PAUSE_US,
     HARMLESS,
+    SELF_FENCING,
     TIE_BREAKERS,
     WORKERS,
     Trouble,
@@ -49,6 +50,10 @@ TIE_BREAKER_SEEDS = (0, 3, 6)
 """Of clusters with an even number of nodes those whose seed leaves this remainder by 7 have a tie-breaker: the others
 stay what they were when they found a bug."""
 
+WATCHDOG_MS = 10_000
+WATCHDOG_SEEDS = 1
+"""Of clusters without fencing those whose seed leaves this remainder by 3 fence themselves by watchdogs."""
+
 MIN_FAULTS, MAX_FAULTS = 5, 18
 
 W = TypeVar("W")
@@ -71,10 +76,15 @@ class Plan:
     tie_breaker: str = ""
     """What decides between halves: register, ping, or nothing."""
 
+    watchdog_ms: int = 0
+    """Without fencing: the timeout of each node's watchdog, by which it fences itself; 0: there is none."""
+
     @property
     def troublemakers(self) -> tuple[Troublemaker, ...]:
         if self.profile == "workers":
             return WORKERS
+        if self.watchdog_ms:
+            return SELF_FENCING + TIE_BREAKERS[self.tie_breaker]
         return (EVERYTHING if self.fencing else HARMLESS) + TIE_BREAKERS[self.tie_breaker]
 
     @property
@@ -82,16 +92,18 @@ class Plan:
         """Of `ha.sim.stack`."""
         return {
             "media": str(self.media), "profile": self.times, "older": f"n{self.older}",
-            "tie_breaker": self.tie_breaker,
+            "tie_breaker": self.tie_breaker, **({"watchdog": str(self.watchdog_ms)} if self.watchdog_ms else {}),
         }  # fmt: skip
 
 
 def plan(seed: int) -> Plan:
     chance = Random(f"{seed}/plan")
     nodes = chance.choice((2, 3, 3, 3, 4, MAX_NODES))
+    fencing = chance.random() < 0.7
     return Plan(
         nodes=nodes,
-        fencing=chance.random() < 0.7,
+        fencing=fencing,
+        watchdog_ms=WATCHDOG_MS if not fencing and nodes > 2 and seed % 3 == WATCHDOG_SEEDS else 0,
         profile="workers" if chance.random() < 0.2 else "all",
         faults=chance.randrange(MIN_FAULTS, MAX_FAULTS + 1),
         drift_ppm=tuple(chance.choice((0, 0, chance.randrange(-200, 200))) for _ in range(nodes)),

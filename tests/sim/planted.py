@@ -17,7 +17,7 @@ from ha.ccm.model.register import decode as decode_grant
 from ha.ccm.model.register import encode as encode_grant
 from ha.ccm.msg import MembershipEvent
 from ha.cib.model.store import PublishCib
-from ha.cib.msg import Lead, Write, Written
+from ha.cib.msg import Answer, Lead, Write, Written
 from ha.heartbeat.msg import Deliver, NothingRuns
 from ha.lrm.model.execution import Adopted, RunAgent
 from ha.lrm.model.records import RESOURCE_PREFIX, ResourceRecord, decode
@@ -266,6 +266,18 @@ class TrustingCrmd(Planted):
         return replace(event, message=told)
 
 
+class ImpatientCrmd(Planted):
+    """Knows nothing of watchdogs that its peers have to be given time for."""
+
+    worker = "crmd"
+
+    def hears(self, event: Event) -> Event | None:
+        if not isinstance(event, Received) or not isinstance(event.message, Answer):
+            return event
+        xml = event.message.xml.replace('name="stonith-watchdog-timeout" value="-1"', 'name="forgotten" value="-1"')
+        return replace(event, message=msgspec.structs.replace(event.message, xml=xml))
+
+
 class TidyLrmd(Planted):
     """A restarted LRM stops what its predecessor had started, to begin anew with a clean table."""
 
@@ -324,6 +336,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("a fence device that failed taken for one that confirmed", CredulousStonith, "P1", likely=15),
     Plant("a goodbye while resources run", PoliteHeartbeat, "P4", likely=8),
     Plant("a loss taken for a goodbye", TrustingCrmd, "P1", likely=36),
+    Plant("a start before the watchdog has acted", ImpatientCrmd, "P1", likely=82),
     Plant("an LRM that begins anew", TidyLrmd, "P4", likely=8),
     Plant("a failure that nobody hears of", DeafLrmd, "liveness", likely=9),
 )

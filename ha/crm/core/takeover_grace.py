@@ -9,7 +9,8 @@
   itself has been reset, whatever became of its stops. 0 is the operator's explicit choice to risk two copies, warned
   of.
 
-Every crmd notes when it saw a node go, so that a new DC does not begin the grace anew.
+Every crmd notes when it saw a node go, so that a new DC does not begin the grace anew. But where two partitions meet,
+the node may have been with the other one since, and have been lost from it only now: then it is lost now, for all.
 """
 
 from __future__ import annotations
@@ -40,10 +41,16 @@ class TakeoverGrace:
         self.losses: dict[str, Loss] = {}
         self.waiting: dict[str, Instant] = {}
         self.seen: set[str] = set()
+        self._former: set[str] = set()
+        """Members of the view before this one."""
 
     def saw(self, view: View) -> None:
         """Every crmd, DC or not, at every view."""
         names = view.names()
+        if not set(names) <= self._former:
+            for loss in self.losses.values():
+                loss.since, loss.clean = self.context.now, False
+        self._former = set(names)
         for node in (*view.lost, *view.left):
             if node not in names:
                 self.losses.setdefault(node, Loss(self.context.now, node in view.left))
