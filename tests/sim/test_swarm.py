@@ -19,6 +19,7 @@ FOUND = (
     730,  # of two nodes one that had not the last man's CIB yet became the cluster by fencing him (P3)
     2197,  # a node lost while it was leaving and starting a service was not fenced before that started elsewhere (P1)
     613,  # a timer's ring was taken back between ring and turn, by effects that had waited for the disk
+    70,  # the grace of an old loss let a node start what the lost one had started in the other partition since (P1)
 )
 
 
