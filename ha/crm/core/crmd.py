@@ -287,7 +287,7 @@ class Crmd:
         self.takeover_grace.saw(view)
         self.orders.new_view()
         self.shutdown.new_view()
-        self.fencing.saw_members(view.names())
+        self.fencing.saw_members(view.names(), are_all_known=stayed == set(view.names()))
         for node in view.names():
             if node != self.context.node and not self.context.peer_up.get(node, False):
                 self.context.peer_down_since.setdefault(node, self.context.now)

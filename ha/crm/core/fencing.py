@@ -116,7 +116,13 @@ class Fencing:
             self.crmd.node_fenced(target)
         self.context.send("ccm", ConfirmedDown(nodes=(target,)))
 
-    def saw_members(self, members: tuple[str, ...]) -> None:
+    def saw_members(self, members: tuple[str, ...], *, are_all_known: bool) -> None:
+        """Who comes from another partition may have had a node in its view that we know as fenced, and have lost it
+        since: what we know counts no more (P1). At worst a node is fenced once more."""
+        if not are_all_known:
+            for node in sorted(self.confirmed.keys() - set(members)):
+                self.context.note("info", f"{node} was fenced; whether it was let in since is not known: forgotten")
+            self.confirmed.clear()
         for node in members:
             self.confirmed.pop(node, None)
             self.tries.pop(node, None)

@@ -86,6 +86,7 @@ class Leader:
         self._answers: OrderedDict[str, Fenced] = OrderedDict()
         self._down: dict[tuple[str, FenceAction], tuple[Fenced, Instant]] = {}  # led here, not seen since
         self.members: tuple[str, ...] = ()
+        self._former_members: set[str] = set()
         self.quorate = False
         self.newest_view: ViewId | None = None
         self.wall_offset_ms = 0
@@ -414,7 +415,11 @@ class Leader:
     # Membership ------------------------------------------------------------------------------------------------------
 
     def members_changed(self, now: Instant) -> list[Effect]:
-        """An order to a node that has left will not be answered."""
+        """An order to a node that has left will not be answered. Who comes from another partition may have let in a
+        node that was fenced for us, and lost it since (P1)."""
+        if not set(self.members) <= self._former_members:
+            self._down.clear()
+        self._former_members = set(self.members)
         self._forget_down(self.members)
         self._brake.seen(self.members)
         effects: list[Effect] = []

@@ -183,6 +183,19 @@ def test_a_target_that_came_back_and_is_lost_again_is_fenced_again() -> None:
     assert world.called() == ["n1: power reboot n3"] * 2
 
 
+def test_what_was_confirmed_counts_no_more_once_another_partition_may_have_let_the_target_in() -> None:
+    world = World(POWER)
+    world.lose("n3")
+    world.nodes["n1"].fences("n3", key="a")
+    world.advance(1_000)
+    world.lose("n2")
+    world.nodes["n2"].up = True
+    world.new_view("n1", "n2")  # where n3 may have been with n2, and was lost only now
+    world.nodes["n1"].fences("n3", key="b")
+    world.advance(1_000)
+    assert world.called() == ["n1: power reboot n3"] * 2
+
+
 def test_alone_a_node_cannot_fence_itself() -> None:
     world = World(POWER, names=("n1",))
     world.nodes["n1"].fences("n1")
