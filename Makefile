@@ -11,6 +11,8 @@ SEEDS ?= 1000
 EXAMPLES ?= 100000
 PORT ?= 8377
 CASES ?= ../shared/conformance
+HA_LAB ?= ../shared/lab
+MINUTES ?= 5
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
@@ -57,8 +59,9 @@ conformance: setup ## the scheduler against Pacemaker's cases: make conformance 
 fuzz: setup ## spoilt input for every parser: make fuzz EXAMPLES=1000000
 	$(BIN)/python -m tests.fuzz --examples $(EXAMPLES)
 
-chaos: setup ## kill, freeze and cut a playground cluster for a while
-	$(BIN)/python -m tests.real.chaos
+chaos: setup ## kill, freeze and cut for a while: lab hosts with fencing (root, HA_LAB), else a playground: make chaos MINUTES=30
+	@if [ "$$(id -u)" = 0 ] && [ -f "$(HA_LAB)/lab.py" ]; then HA_LAB='$(HA_LAB)' $(BIN)/python -m tests.real.lab_chaos --minutes $(MINUTES); \
+	else $(BIN)/python -m tests.real.chaos --minutes $(MINUTES); fi
 
 install: ## on a real node, as root: program to PREFIX/lib/ha, commands to PREFIX/sbin, unit, script, agents, stanzas
 	@PYTHON='$(PYTHON)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh init/install
