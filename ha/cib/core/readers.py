@@ -54,7 +54,8 @@ class _Shown:
 class Readers:
     """Publishes versions in order. A generation holds all that were committed since the one before.
 
-    Who is told that his change is committed finds it in shared memory then, and so does whatever he starts (P3).
+    Who is told that his change is committed finds it in shared memory then, and so does whatever he starts: unless
+    this node is still catching up, and would not answer a query with it either.
     """
 
     def __init__(self, context: Context, replica: Replica) -> None:

@@ -51,8 +51,8 @@ class CibSource(Protocol):
 class LiveCib:
     """The running cluster's: changed by this node's cib; read in shared memory, where this user may, or asked of it.
 
-    A change is in shared memory before it is acknowledged. A large CIB is asked for: the cib may have what is wanted of
-    it as text already.
+    Shared memory shows what the cib would answer: a change before it is acknowledged. A large CIB is asked for: the cib
+    may have what is wanted of it as text already.
     """
 
     def __init__(self, root: Root, program: str, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> None:
